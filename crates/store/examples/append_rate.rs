@@ -1,0 +1,154 @@
+//! How fast many writers append, beside the primitive itself: a bare preallocated file with one `fdatasync` per natural batch.
+//!
+//! `cargo run --release -p marque-store --example append_rate [DIR] [SECONDS] [ROUNDS]`. The two take turns; the medians and
+//! their ratio are printed, and every sample.
+
+use marque_journal::cbor::Writer;
+use marque_journal::note::Ed25519Signer;
+use marque_journal::record::{Record, RecordHead};
+use marque_store::disk::{Disk, RealDisk};
+use marque_store::{FileJournal, FrameSink, KeySigner, Machine, Opening, Options, ReplayError};
+use std::error::Error;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{mpsc, oneshot};
+
+const WRITERS: usize = 64;
+const EVENT_BYTES: usize = 700;
+/// What a record has beside the padding of its body.
+const RECORD_OVERHEAD_BYTES: usize = 40;
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+struct Padding;
+
+impl Machine for Padding {
+    type Draft = ();
+    type Refusal = ();
+
+    fn commit(&mut self, seq: u64, now_ms: u64, _: &mut (), out: &mut FrameSink<'_>) -> Result<(), ()> {
+        let mut body = Vec::with_capacity(EVENT_BYTES);
+        Writer::new(&mut body).map(1).uint(1).bytes(&[7; EVENT_BYTES - RECORD_OVERHEAD_BYTES]);
+        let head = RecordHead { seq, time_ms: now_ms, kind: "bench.event", ..RecordHead::default() };
+        out.append(&head, &body, &[]).map(|_| ()).map_err(|_| ())
+    }
+
+    fn is_essential((): &()) -> bool {
+        false
+    }
+
+    fn replay(&mut self, _: &Record<'_>) -> Result<(), ReplayError> {
+        Ok(())
+    }
+
+    fn durable(&mut self, _: u64) {}
+}
+
+/// Events a second that `append` takes from 64 threads in a closed loop.
+fn rate(time: Duration, append: impl Fn() -> bool + Sync) -> f64 {
+    let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) && append() {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        while start.elapsed() < time {
+            std::thread::park_timeout(time.saturating_sub(start.elapsed()));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    count.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+}
+
+fn journal(dir: &Path, time: Duration) -> Result<f64, Box<dyn Error>> {
+    let key = Ed25519Signer::from_seed("bench.example/log", &[1; 32])?;
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0));
+    let opening = Opening {
+        options: Options { floor_bytes: 0, ..Options::default() },
+        clock: Box::new(clock),
+        instance: [1; 16],
+        acknowledged: None,
+        signer: Box::new(KeySigner::new(key, None, Box::new(|_| Ok(())))),
+        machine: Padding,
+    };
+    let (journal, _) = FileJournal::open(dir, opening)?;
+    let rate = rate(time, || journal.append_blocking(()).is_ok());
+    journal.close();
+    Ok(rate)
+}
+
+/// The same channels and the same batches, but nothing between the event and the file.
+fn bare(dir: &Path, time: Duration) -> Result<f64, Box<dyn Error>> {
+    let disk = RealDisk::open(dir)?;
+    let file = disk.create_new("bare")?;
+    file.allocate(FILE_BYTES)?;
+    file.sync()?;
+    let (sender, mut receiver) = mpsc::channel::<([u8; EVENT_BYTES], oneshot::Sender<()>)>(4096);
+    let committer = std::thread::spawn(move || {
+        let (mut waiting, mut batch, mut at) = (Vec::new(), Vec::new(), 0);
+        while receiver.blocking_recv_many(&mut waiting, 1024) > 0 {
+            batch.clear();
+            for (event, _) in &waiting {
+                batch.extend_from_slice(event);
+            }
+            if at + batch.len() as u64 > FILE_BYTES {
+                at = 0;
+            }
+            file.write_all_at(&batch, at)?;
+            file.sync()?;
+            at += batch.len() as u64;
+            for (_, reply) in waiting.drain(..) {
+                let _ = reply.send(());
+            }
+        }
+        Ok::<(), std::io::Error>(())
+    });
+    let rate = rate(time, || {
+        let (reply, answer) = oneshot::channel();
+        sender.blocking_send(([7; EVENT_BYTES], reply)).is_ok() && answer.blocking_recv().is_ok()
+    });
+    drop(sender);
+    committer.join().map_err(|_| "the committer panicked")??;
+    Ok(rate)
+}
+
+fn median(samples: &mut [f64]) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    samples.get(samples.len() / 2).copied().unwrap_or(0.0)
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let dir =
+        arguments.next().map_or_else(std::env::temp_dir, PathBuf::from).join(format!("append-rate-{}", std::process::id()));
+    let time = Duration::from_secs(arguments.next().map_or(Ok(3), |text| text.parse())?);
+    let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
+    let mut out = std::io::stdout();
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        // Who goes first changes, so that neither always meets a warm disk.
+        for side in 0..2 {
+            let place = dir.join(format!("{round}-{side}"));
+            let is_journal = (round + side) % 2 == 0;
+            // What the sample before left to be written must not be charged to this one.
+            rustix::fs::sync();
+            let sample = if is_journal { journal(&place, time)? } else { bare(&place, time)? };
+            std::fs::remove_dir_all(&place)?;
+            writeln!(out, "round {round} {}: {sample:.0} events/s", if is_journal { "journal" } else { "bare" })?;
+            if is_journal { ours.push(sample) } else { floor.push(sample) }
+        }
+    }
+    std::fs::remove_dir_all(&dir)?;
+    let (ours, floor) = (median(&mut ours), median(&mut floor));
+    writeln!(
+        out,
+        "{WRITERS} writers, {EVENT_BYTES} bytes: journal {ours:.0}/s, bare file {floor:.0}/s, ratio {:.2}",
+        ours / floor
+    )?;
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The journal and the sealed secrets on a real directory, through the public interface.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
+mod journal;
+mod marks;
+mod sealed;
+mod toy;

@@ -1,0 +1,12 @@
+//! Upstreams: an echo that reflects credentials, GitHub's shape, and a real git server.
+
+mod echo;
+mod git;
+mod github;
+mod proxy;
+mod reflect;
+
+pub use echo::Echo;
+pub use git::{GitHttp, plain_git};
+pub use github::{Act, GithubShape};
+pub use proxy::ConnectProxy;
