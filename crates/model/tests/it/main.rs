@@ -1,0 +1,5 @@
+//! The laws of the fold.
+
+mod codec;
+mod fold;
+mod world;
