@@ -390,6 +390,9 @@ fn a_placeholder_minted_for_one_slot_is_worth_nothing_in_another() -> Result<(),
     assert!(filled.is_empty());
     assert_eq!(parts.uri, "/?token=mq0");
     assert_eq!(lines(&parts.headers, "cookie"), ["other=mq0"]);
+    let unlisted = restore(&mut parts, None, &slots(&["cookie sid"]), &knows("cookie other", "real"))?;
+    assert!(unlisted.is_empty(), "a slot that is not listed is not looked at");
+    assert_eq!(lines(&parts.headers, "cookie"), ["other=mq0"]);
     Ok(())
 }
 
