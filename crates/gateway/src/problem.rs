@@ -38,6 +38,11 @@ pub enum Form {
     Grpc,
     /// `text/plain`, which git prints behind `remote:`.
     Git,
+    /// HTTP 200 with a message on the error band (git's pack protocol, "side-band-64k"), which git prints behind `remote:`
+    /// before the push fails.
+    GitPush,
+    /// HTTP 200 with an `ERR` packet (git's pack protocol), which git prints as a remote error.
+    GitFetch,
 }
 
 impl Problem {
@@ -65,7 +70,7 @@ impl Problem {
     #[must_use]
     pub fn json(&self) -> String {
         let mut doc = serde_json::json!({
-            "type": format!("https://marque.invalid/errors/{}", self.code),
+            "type": format!("urn:marque:error:{}", self.code),
             "status": self.status,
             "code": self.code,
             "title": self.title,
@@ -94,6 +99,9 @@ impl Problem {
             // git shows the body of a failed request only if it is text/plain, each line behind `remote:`.
             Form::Git => answer(self.status, "text/plain; charset=utf-8", format!("{}\n", self.line())),
             Form::Grpc => self.grpc(),
+            // A failed POST shows git's user a number. These are answers of the protocol itself.
+            Form::GitPush => answer_200("application/x-git-receive-pack-result", band(3, &self.line())),
+            Form::GitFetch => answer_200("application/x-git-upload-pack-result", packet(&format!("ERR {}", self.line()))),
         };
         let headers = response.headers_mut();
         headers.insert(MARQUE_HEADER, HeaderValue::from_static(self.code));
@@ -127,6 +135,20 @@ impl Problem {
     }
 }
 
+/// One pkt-line. A refusal's line is far below the 65,516 bytes that one holds.
+fn packet(text: &str) -> String {
+    let cut: String = text.chars().take(8_000).collect();
+    format!("{:04x}{cut}", cut.len() + 4)
+}
+
+fn band(number: u8, text: &str) -> String {
+    packet(&format!("{}{text}\n", char::from(number))) + "0000"
+}
+
+fn answer_200(kind: &'static str, text: String) -> Response<AnswerBody> {
+    answer(200, kind, text)
+}
+
 /// Percent-encoding of `grpc-message`: printable ASCII but `%` stays.
 fn percent(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -153,6 +175,10 @@ pub fn form_of(headers: &http::HeaderMap, path: &str) -> Form {
     let starts = |name: HeaderName, prefix: &[u8]| headers.get(name).is_some_and(|v| v.as_bytes().starts_with(prefix));
     if starts(header::CONTENT_TYPE, b"application/grpc") {
         Form::Grpc
+    } else if starts(header::CONTENT_TYPE, b"application/x-git-receive-pack-request") {
+        Form::GitPush
+    } else if starts(header::CONTENT_TYPE, b"application/x-git-upload-pack-request") {
+        Form::GitFetch
     } else if starts(header::USER_AGENT, b"git/")
         || path.ends_with("/info/refs")
         || path.ends_with("/git-upload-pack")
@@ -164,78 +190,78 @@ pub fn form_of(headers: &http::HeaderMap, path: &str) -> Form {
     }
 }
 
-/// The problems that the gateway itself finds. Codes 21xx: the request; 22xx: the way to the upstream; 23xx: the answer.
+/// The problems that the gateway itself finds. The codes are those of `marque-api`.
 pub(crate) mod found {
     use super::Problem;
 
     pub(crate) fn framing(why: &str) -> Problem {
-        Problem::new(400, "MQ-2101", format!("the request is ambiguous: {why}"), "send one well-formed HTTP/1.1 request")
+        Problem::new(400, "MQ-4105", format!("the request is ambiguous: {why}"), "send one well-formed HTTP/1.1 request")
     }
     pub(crate) fn head(why: &str) -> Problem {
-        Problem::new(400, "MQ-2102", why, "correct the request and send it again")
+        Problem::new(400, "MQ-4104", why, "correct the request and send it again")
     }
     pub(crate) fn misdirected(why: &str) -> Problem {
-        Problem::new(421, "MQ-2103", why, "name the same host in CONNECT, TLS and Host")
+        Problem::new(421, "MQ-4103", why, "name the same host in CONNECT, TLS and Host")
     }
     pub(crate) fn method(why: &str) -> Problem {
-        Problem::new(405, "MQ-2105", why, "use a tunnel only from outside one")
+        Problem::new(405, "MQ-4104", why, "use a tunnel only from outside one")
     }
     pub(crate) fn upgrade() -> Problem {
-        Problem::new(403, "MQ-2106", "this upgrade is refused", "only WebSocket upgrades pass")
+        Problem::new(403, "MQ-4106", "this upgrade is refused", "only WebSocket upgrades pass")
     }
     pub(crate) fn body_broken() -> Problem {
-        Problem::new(400, "MQ-2108", "the request's body ended early or came too slowly", "send it again")
+        Problem::new(400, "MQ-4104", "the request's body ended early or came too slowly", "send it again")
     }
     pub(crate) fn open_host(why: &str) -> Problem {
-        Problem::new(403, "MQ-2109", why, "ask for a grant with a service profile for this host")
+        Problem::new(403, "MQ-4112", why, "ask for a grant with a service profile for this host")
     }
     pub(crate) fn address(host: &str, why: &str) -> Problem {
         let help = "private, loopback and metadata addresses are reachable only where a human pinned them";
-        Problem::new(403, "MQ-2201", format!("`{host}` is at an address that is refused: {why}"), help)
+        Problem::new(403, "MQ-4102", format!("`{host}` is at an address that is refused: {why}"), help)
     }
     pub(crate) fn resolve(host: &str) -> Problem {
-        Problem::new(502, "MQ-2202", format!("the name `{host}` did not resolve"), "check the name")
+        Problem::new(502, "MQ-4110", format!("the name `{host}` did not resolve"), "check the name")
     }
     pub(crate) fn dial(host: &str, why: &str) -> Problem {
-        Problem::new(502, "MQ-2203", format!("`{host}` could not be reached: {why}"), "try again later")
+        Problem::new(502, "MQ-4110", format!("`{host}` could not be reached: {why}"), "try again later")
     }
     pub(crate) fn certificate(host: &str, why: &str) -> Problem {
         let title = format!("TLS with `{host}` failed: {why}");
-        Problem::new(502, "MQ-2204", title, "the upstream's certificate must be valid for the very name that was asked for")
+        Problem::new(502, "MQ-4111", title, "the upstream's certificate must be valid for the very name that was asked for")
     }
     pub(crate) fn interception(why: &str) -> Problem {
-        Problem::new(403, "MQ-2205", why, "a host granted later needs a new session, unless the session named it")
+        Problem::new(403, "MQ-4101", why, "a host granted later needs a new session, unless the session named it")
     }
     pub(crate) fn upstream_broke() -> Problem {
-        Problem::new(502, "MQ-2301", "the upstream broke off before it answered", "see whether the request took effect, then retry")
+        Problem::new(502, "MQ-4110", "the upstream broke off before it answered", "see whether the request took effect, then retry")
     }
     pub(crate) fn upstream_slow() -> Problem {
-        Problem::new(504, "MQ-2302", "the upstream did not answer in time", "see whether the request took effect, then retry")
+        Problem::new(504, "MQ-4114", "the upstream did not answer in time", "see whether the request took effect, then retry")
     }
     pub(crate) fn coding(coding: &str) -> Problem {
         let title = format!("the answer is in a content coding that cannot be searched (`{coding}`), so it is withheld");
-        Problem::new(502, "MQ-2303", title, "ask for another representation")
+        Problem::new(502, "MQ-4108", title, "ask for another representation")
     }
     pub(crate) fn withheld() -> Problem {
         let title = "the answer held a credential of this session and is withheld";
-        Problem::new(502, "MQ-2304", title, "do not send this to an upstream that echoes requests; the human was told")
+        Problem::new(502, "MQ-4109", title, "do not send this to an upstream that echoes requests; the human was told")
     }
     pub(crate) fn answer_too_long(limit: u64) -> Problem {
-        Problem::new(502, "MQ-2305", format!("the answer is longer than {limit} bytes"), "ask for less")
+        Problem::new(502, "MQ-4107", format!("the answer is longer than {limit} bytes"), "ask for less")
     }
     pub(crate) fn handshake(why: &str) -> Problem {
-        Problem::new(502, "MQ-2306", format!("the upstream's WebSocket handshake is wrong: {why}"), "connect again")
+        Problem::new(502, "MQ-4110", format!("the upstream's WebSocket handshake is wrong: {why}"), "connect again")
     }
     pub(crate) fn undeclared(why: &str) -> Problem {
         let title = format!("the answer may carry a credential that could not be kept back: {why}");
-        Problem::new(502, "MQ-2308", title, "tell the human: the service profile does not describe this answer")
+        Problem::new(502, "MQ-5103", title, "tell the human: the service profile does not describe this answer")
     }
     pub(crate) fn placing(why: &str) -> Problem {
         let help = "the credential's record and the service profile disagree: tell the human";
-        Problem::new(500, "MQ-2307", format!("the credential could not be written into its place: {why}"), help)
+        Problem::new(500, "MQ-4115", format!("the credential could not be written into its place: {why}"), help)
     }
     pub(crate) fn ended() -> Problem {
-        Problem::new(403, "MQ-2309", "the session has ended", "open a new session")
+        Problem::new(403, "MQ-5101", "the session has ended", "open a new session")
     }
 }
 
@@ -267,8 +293,8 @@ mod tests {
 
     #[test]
     fn a_challenge_is_made_for_407_alone() {
-        let with = Problem::new(407, "MQ-2110", "who", "").response(Form::Json);
+        let with = Problem::new(407, "MQ-4113", "who", "").response(Form::Json);
         assert_eq!(with.headers()[header::PROXY_AUTHENTICATE], "Basic realm=\"marque\"");
-        assert!(Problem::new(403, "MQ-2110", "who", "").response(Form::Json).headers().get(header::PROXY_AUTHENTICATE).is_none());
+        assert!(Problem::new(403, "MQ-4113", "who", "").response(Form::Json).headers().get(header::PROXY_AUTHENTICATE).is_none());
     }
 }

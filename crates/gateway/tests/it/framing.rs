@@ -74,7 +74,7 @@ async fn ambiguous_requests_reach_no_upstream_and_end_the_connection() {
 async fn a_refused_head_is_answered_with_the_reason() {
     let house = House::start();
     let answer = probe(&house, b"GET http://api.test/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("MQ-2101") && answer.contains("several Hosts"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("MQ-4105") && answer.contains("several Hosts"), "{answer}");
 }
 
 #[tokio::test]

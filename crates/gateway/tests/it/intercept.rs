@@ -96,10 +96,10 @@ async fn a_tunnel_is_refused_before_it_stands() {
     let target = house.route(Scheme::Https, "dead.test", dead.local_addr().unwrap().port());
     drop(dead);
     let refused = house.connect(&target).await.unwrap_err();
-    assert!(refused.starts_with("HTTP/1.1 502") && refused.contains("MQ-2203"), "{refused}");
+    assert!(refused.starts_with("HTTP/1.1 502") && refused.contains("MQ-4110"), "{refused}");
     let outside = house.route(Scheme::Https, "host.elsewhere", 443);
     let refused = house.connect(&outside).await.unwrap_err();
-    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("MQ-2205"), "{refused}");
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("MQ-4101"), "{refused}");
 }
 
 #[tokio::test]

@@ -263,12 +263,12 @@ async fn names_at_private_addresses_are_not_dialled() {
         let target = house.route_with(Scheme::Http, name, upstream.port, "bearer", DialPlan::Public);
         let response = proxied(&house).await.send_request(absolute(&target, "/").body(empty()).unwrap()).await.unwrap();
         let (status, headers, _) = whole(response).await;
-        assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::FORBIDDEN, &b"MQ-2201"[..]), "{name}");
-        assert_eq!(house.refusal().await, "MQ-2201", "the gate hears of it");
+        assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::FORBIDDEN, &b"MQ-4102"[..]), "{name}");
+        assert_eq!(house.refusal().await, "MQ-4102", "the gate hears of it");
     }
     let target = house.route_with(Scheme::Http, "nowhere.test", upstream.port, "bearer", DialPlan::Public);
     let response = proxied(&house).await.send_request(absolute(&target, "/").body(empty()).unwrap()).await.unwrap();
-    assert_eq!(whole(response).await.1["x-marque"], "MQ-2202");
+    assert_eq!(whole(response).await.1["x-marque"], "MQ-4110");
     let looped = house.route(Scheme::Http, "self.test", house.proxy.port());
     let response = proxied(&house).await.send_request(absolute(&looped, "/").body(empty()).unwrap()).await.unwrap();
     assert_eq!(whole(response).await.0, StatusCode::FORBIDDEN, "our own listener");
@@ -284,11 +284,11 @@ async fn an_open_host_takes_neither_credentials_nor_long_bodies_and_gets_none() 
     let mut client = proxied(&house).await;
     for (name, value) in [("authorization", "Bearer x"), ("cookie", "a=b"), ("x-api-key", "k"), ("X_Api_Key", "k")] {
         let request = absolute(&target, "/").header(name, value).body(empty()).unwrap();
-        assert_eq!(whole(client.send_request(request).await.unwrap()).await.1["x-marque"], "MQ-2109", "{name}");
+        assert_eq!(whole(client.send_request(request).await.unwrap()).await.1["x-marque"], "MQ-4112", "{name}");
     }
     let long = vec![b'x'; limits::OPEN_BODY_BYTES_MAX as usize + 1];
     let request = absolute(&target, "/").method("POST").body(full(long.clone())).unwrap();
-    assert_eq!(whole(proxied(&house).await.send_request(request).await.unwrap()).await.1["x-marque"], "MQ-2109");
+    assert_eq!(whole(proxied(&house).await.send_request(request).await.unwrap()).await.1["x-marque"], "MQ-4112");
     let fits = Bytes::from(long).slice(1..);
     let request = absolute(&target, "/").method("POST").body(full(fits)).unwrap();
     let mut client = proxied(&house).await;
@@ -366,5 +366,5 @@ async fn a_tunnel_to_port_80_holds_plain_requests_that_are_judged_too() {
     let target = house.route_with(Scheme::Http, "plain.test", 80, "bearer", DialPlan::Pinned(vec![IpAddr::from([127, 0, 0, 2])]));
     // Nothing listens there: what is to be seen is that the scheme follows the port, and that no 200 comes first.
     let refused = house.connect(&target).await.unwrap_err();
-    assert!(refused.starts_with("HTTP/1.1 502") && refused.contains("MQ-2203"), "{refused}");
+    assert!(refused.starts_with("HTTP/1.1 502") && refused.contains("MQ-4110"), "{refused}");
 }

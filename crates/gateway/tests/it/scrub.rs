@@ -139,7 +139,7 @@ async fn a_coding_that_cannot_be_searched_is_withheld() {
     let target = house.route(Scheme::Http, "api.test", upstream.port);
     let response = proxied(&house).await.send_request(absolute(&target, "/").body(empty()).unwrap()).await.unwrap();
     let (status, headers, body) = whole(response).await;
-    assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-2303"[..]));
+    assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-4108"[..]));
     assert!(!String::from_utf8_lossy(&body).contains(SECRET));
     assert_eq!(house.outcome().await.1.ending, Ending::Withheld);
 }
@@ -157,7 +157,7 @@ async fn after_three_hits_the_bodies_of_a_target_are_withheld_whole() {
             assert_eq!(status, StatusCode::OK);
             assert!(String::from_utf8_lossy(&body).contains(&"*".repeat(SECRET.len())));
         } else {
-            assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-2304"[..]), "{n}");
+            assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-4109"[..]), "{n}");
         }
         let ending = house.outcome().await.1.ending;
         assert_eq!(ending, if n < 3 { Ending::Completed } else { Ending::Withheld });
@@ -173,7 +173,7 @@ async fn a_guessable_secret_is_not_found_by_a_dictionary() {
     let words: String = (0..10_000).map(|i| if i == 7_000 { format!("{SECRET}\n") } else { format!("guess-{i:08}\n") }).collect();
     let request = absolute(&target, "/").method("POST").body(full(words)).unwrap();
     let (status, headers, body) = whole(within(proxied(&house).await.send_request(request)).await.unwrap()).await;
-    assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-2304"[..]));
+    assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-4109"[..]));
     assert!(!String::from_utf8_lossy(&body).contains("guess-"), "not one candidate comes back");
     assert_eq!(house.outcome().await.1.ending, Ending::Withheld);
     let harmless = absolute(&target, "/").method("POST").body(full("harmless")).unwrap();

@@ -132,7 +132,7 @@ async fn without_a_correct_101_nothing_is_upgraded() {
     assert_eq!(house.outcome().await.1.ending, Ending::Completed);
     let wrong = within(proxied(&house).await.send_request(ask("/wrong"))).await.unwrap();
     let (status, headers, _) = whole(wrong).await;
-    assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-2306"[..]));
+    assert_eq!((status, headers["x-marque"].as_bytes()), (StatusCode::BAD_GATEWAY, &b"MQ-4110"[..]));
     assert_eq!(house.outcome().await.1.ending, Ending::UpstreamFailed);
 }
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 /// Says for how many records all tiles are durable.
 pub(crate) const SYNCED: &str = "tile/synced";
-pub(crate) const CHECKPOINT: &str = "checkpoint";
+pub(crate) const CHECKPOINT: &str = "journal/checkpoint";
 /// Where a tile is written before it gets its name.
 const TILE_TEMPORARY: &str = "tile/tmp";
 

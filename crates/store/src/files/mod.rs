@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! lock                    held while it is open
-//! journal/0000000000.seg  segments, preallocated
+//! journal/00000000.seg  segments, preallocated
 //! journal/spare, reserve  space taken before it is needed
 //! tile/…                  C2SP tlog-tiles; derived, written again after a crash
-//! checkpoint              the last signed checkpoint
+//! journal/checkpoint      the last signed checkpoint
 //! ```
 
 mod checkpoint;

@@ -13,7 +13,7 @@ const RESERVE: &str = "journal/reserve";
 const UNFINISHED: &str = ".alloc";
 
 pub(crate) fn segment_path(number: u32) -> String {
-    format!("{DIR}/{number:010}.seg")
+    format!("{DIR}/{number:08}.seg")
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -322,7 +322,7 @@ fn a_flipped_bit_in_an_acknowledged_record_refuses_to_start() {
         let disk = disk.reboot();
         let offset = world.below(end) as usize;
         let bit = world.below(8) as u8;
-        assert!(disk.flip_bit("journal/0000000000.seg", offset, bit));
+        assert!(disk.flip_bit("journal/00000000.seg", offset, bit));
         // A bit of the header's padding is covered by its checksum too: there is no byte that may change.
         match world.open(&disk, world.mark()) {
             Err(
@@ -348,7 +348,7 @@ fn a_cut_tail_is_told_by_whoever_remembers_and_by_nobody_else() {
     let end = parts.core.segment.at;
     drop(parts);
     let disk = disk.reboot();
-    let file = disk.open("journal/0000000000.seg").unwrap();
+    let file = disk.open("journal/00000000.seg").unwrap();
     file.write_all_at(&vec![0; (end - cut) as usize], cut).unwrap();
     file.sync().unwrap();
     assert!(matches!(world.open(&disk, world.mark()), Err(OpenError::Refused { .. })));
@@ -407,7 +407,7 @@ fn a_missing_segment_is_told() {
         parts.core.machine.used.clear();
     }
     drop(parts);
-    for path in ["journal/0000000000.seg", "journal/0000000001.seg"] {
+    for path in ["journal/00000000.seg", "journal/00000001.seg"] {
         let disk = disk.reboot();
         disk.remove(path).unwrap();
         assert!(matches!(world.open(&disk, None), Err(OpenError::SegmentMissing(_))), "{path}");

@@ -123,7 +123,7 @@ fn a_receipt_proves_a_record_to_someone_who_has_only_the_key() {
     }
     assert!(matches!(journal.receipt(journal.size()), Err(ReadError::NotCheckpointed(_))));
     assert!(matches!(journal.consistency(5, 4), Err(ReadError::Range)));
-    let stored = std::fs::read(dir.path().join("checkpoint")).unwrap();
+    let stored = std::fs::read(dir.path().join("journal/checkpoint")).unwrap();
     let opened = SignedCheckpoint::open(&stored, &log_key()).unwrap();
     assert_eq!(opened.checkpoint, heads.last().unwrap().checkpoint);
     // A full bundle and a full tile are there under their C2SP names.

@@ -1,0 +1,368 @@
+//! Requests and answers of the authority's local API: JSON over HTTP on a unix socket. Version 1.
+
+use serde::{Deserialize, Serialize};
+
+/// Answer to `GET /v1/status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// `marque/status.v1`.
+    pub schema: String,
+    /// The journal's identity, once it has one.
+    pub instance: Option<String>,
+    /// Version of the authority.
+    pub version: String,
+    /// Process id of the authority.
+    pub pid: u32,
+    /// Whether it needs the passphrase before it can do anything.
+    pub sealed: bool,
+    /// Whether a passphrase was ever set.
+    pub initialised: bool,
+    /// Records in the journal.
+    pub records: u64,
+    /// Live sessions.
+    pub sessions: u32,
+    /// Latest checkpoint, as a signed note.
+    pub checkpoint: Option<String>,
+}
+
+/// `POST /v1/init`: the first run.
+#[derive(Serialize, Deserialize)]
+pub struct Init {
+    /// The passphrase to set.
+    pub passphrase: String,
+}
+
+/// Answer to `POST /v1/init`.
+#[derive(Serialize, Deserialize)]
+pub struct InitDone {
+    /// Shown once: the only way back if the passphrase is lost.
+    pub recovery_key: String,
+}
+
+/// `POST /v1/unseal`.
+#[derive(Serialize, Deserialize)]
+pub struct Unseal {
+    /// The passphrase, or the recovery key.
+    pub passphrase: String,
+}
+
+/// `POST /v1/credentials`. An act that widens authority.
+#[derive(Serialize, Deserialize)]
+pub struct CredentialAdd {
+    /// The passphrase.
+    pub passphrase: String,
+    /// Name for people.
+    pub name: String,
+    /// Service profile, or `http`.
+    pub service: String,
+    /// Environment.
+    pub environment: String,
+    /// The value, or none where `reference` names it.
+    pub value: Option<String>,
+    /// `env:NAME`, `file:PATH`, `cmd:…`, `vault:PATH#FIELD`.
+    pub reference: Option<String>,
+    /// Origins by alias of the profile: `api=https://api.github.com`. Empty: the profile's own hosts.
+    pub hosts: Vec<String>,
+    /// Placement; needed for `http`, else the profile's.
+    pub placement: Option<String>,
+    /// `host:port=address` for origins on private addresses.
+    pub pins: Vec<String>,
+    /// Resource patterns this account is for.
+    pub resources: Vec<String>,
+}
+
+/// One credential, without its value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CredentialView {
+    /// Its id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Service.
+    pub service: String,
+    /// Environment.
+    pub environment: String,
+    /// Version.
+    pub version: u32,
+    /// Origins.
+    pub origins: Vec<String>,
+    /// Placement.
+    pub placement: String,
+    /// Where its value comes from.
+    pub source: String,
+    /// Stored credentials are called static wherever they appear.
+    pub kind: String,
+}
+
+/// `POST /v1/sessions`. An act that widens authority.
+#[derive(Serialize, Deserialize)]
+pub struct SessionOpen {
+    /// The passphrase.
+    pub passphrase: String,
+    /// Why.
+    pub purpose: String,
+    /// Ticket, change, pull request.
+    pub refs: Vec<String>,
+    /// Name of the agent.
+    pub agent: String,
+    /// Environment.
+    pub environment: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// Grants in RFC 9396 form.
+    pub grants: serde_json::Value,
+    /// Seconds until the hard end.
+    pub ttl_s: u64,
+    /// Containment grade as the launcher measured it.
+    pub grade: String,
+    /// Named risks the human accepts.
+    pub accept: Vec<String>,
+    /// Hosts reachable without a credential: `host:port`, or a named set.
+    pub egress: Vec<String>,
+    /// Digest of the task file that this came from, in hex.
+    pub task: Option<String>,
+    /// Pins of open hosts: `host:port=address`.
+    pub pins: Vec<String>,
+}
+
+/// Answer to `POST /v1/sessions`: what the launcher gives to the agent. None of it is a credential.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionOpened {
+    /// `marque/session.v1`.
+    pub schema: String,
+    /// Its id.
+    pub session: String,
+    /// Address of the proxy.
+    pub proxy: String,
+    /// Secret that a connection to the proxy shows.
+    pub proxy_secret: String,
+    /// Root certificate of this session, PEM.
+    pub ca_pem: String,
+    /// Variables to set: placeholders and settings of tools.
+    pub env: Vec<(String, String)>,
+    /// Variables to take away.
+    pub unset: Vec<String>,
+    /// `git` rewrites: from prefix to https prefix.
+    pub git_rewrites: Vec<(String, String)>,
+    /// Hard end, milliseconds since 1970.
+    pub not_after_ms: u64,
+    /// Sequence of the record.
+    pub seq: u64,
+    /// Hash of the record's leaf, hex.
+    pub leaf_hash: String,
+    /// Credentials brokered, for the banner.
+    pub brokered: Vec<String>,
+}
+
+/// One session, as lists show it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its id.
+    pub session: String,
+    /// Who answers for it.
+    pub human: String,
+    /// Agent.
+    pub agent: String,
+    /// Purpose, where it was not erased.
+    pub purpose: Option<String>,
+    /// Environment.
+    pub environment: String,
+    /// Mode.
+    pub mode: String,
+    /// Grade.
+    pub grade: String,
+    /// State.
+    pub state: String,
+    /// Opened, milliseconds since 1970.
+    pub opened_ms: u64,
+    /// Hard end.
+    pub not_after_ms: u64,
+    /// Uses admitted.
+    pub uses: u64,
+    /// Grants, as people read them.
+    pub grants: Vec<String>,
+}
+
+/// `POST /v1/sessions/{id}/end`, and what it answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SessionEnd {
+    /// `exited` or `stopped`.
+    pub reason: String,
+}
+
+/// The teardown statement: what is provably dead, what lives until when, what cannot be known.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Statement {
+    /// `marque/statement.v1`.
+    pub schema: String,
+    /// The session.
+    pub session: String,
+    /// Why it ended.
+    pub reason: String,
+    /// Sequence of the end.
+    pub end_seq: u64,
+    /// Milliseconds from the end to the closing.
+    pub closed_after_ms: u64,
+    /// Uses admitted.
+    pub uses: u64,
+    /// Uses by service and effect.
+    pub by_service: Vec<UseCount>,
+    /// Refusals by code.
+    pub refused: Vec<RefusedCount>,
+    /// Uses whose outcome is not known.
+    pub unknown: u32,
+    /// Static credentials that were used and live on.
+    pub static_used: Vec<String>,
+    /// Admitted uses that may have created authority upstream.
+    pub standing: Vec<String>,
+    /// Sentences about what cannot be known.
+    pub not_known: Vec<String>,
+    /// Latest checkpoint.
+    pub checkpoint: Option<String>,
+}
+
+/// Uses of one service and effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UseCount {
+    /// Service.
+    pub service: String,
+    /// Effect.
+    pub effect: String,
+    /// How many.
+    pub uses: u64,
+}
+
+/// Refusals with one code.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusedCount {
+    /// Code.
+    pub code: String,
+    /// What was refused.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// One question, as lists show it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ApprovalView {
+    /// Its id.
+    pub id: String,
+    /// The session.
+    pub session: String,
+    /// Purpose of the session.
+    pub purpose: Option<String>,
+    /// Who asks: human, agent.
+    pub lineage: Vec<String>,
+    /// Service.
+    pub service: String,
+    /// Operation.
+    pub operation: String,
+    /// Resource.
+    pub resource: String,
+    /// Effect.
+    pub effect: String,
+    /// Environment.
+    pub environment: String,
+    /// Who may answer.
+    pub group: String,
+    /// Why it asks.
+    pub because: String,
+    /// `open`, `approved`, `denied`.
+    pub state: String,
+    /// Digest of the action, hex.
+    pub digest: String,
+    /// When it is void.
+    pub expires_ms: u64,
+}
+
+/// `POST /v1/approvals/{id}`.
+#[derive(Serialize, Deserialize)]
+pub struct ApprovalAnswer {
+    /// The passphrase; not needed to deny.
+    pub passphrase: Option<String>,
+    /// Yes or no.
+    pub approve: bool,
+    /// How many uses.
+    pub uses: u32,
+    /// For how many seconds.
+    pub ttl_s: u64,
+}
+
+/// One step of a lineage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Lineage {
+    /// `marque/lineage.v1`.
+    pub schema: String,
+    /// The session.
+    pub session: String,
+    /// The human and how he is known.
+    pub human: String,
+    /// `asserted` or `proven`.
+    pub proof: String,
+    /// Purpose, where it was not erased.
+    pub purpose: Option<String>,
+    /// Links, root first.
+    pub hops: Vec<Hop>,
+    /// Uses and refusals, in order.
+    pub uses: Vec<UseView>,
+    /// Sequence of the next page, where there is more.
+    pub next: Option<u64>,
+}
+
+/// One link.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hop {
+    /// `jti`.
+    pub jti: String,
+    /// Agent.
+    pub agent: String,
+    /// Grants, as people read them.
+    pub grants: Vec<String>,
+    /// Digest of the policies in force.
+    pub policy: Option<String>,
+}
+
+/// One use or refusal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UseView {
+    /// Sequence.
+    pub seq: u64,
+    /// Milliseconds since 1970.
+    pub time_ms: u64,
+    /// `allowed`, `denied`, `asked`, `approved`.
+    pub what: String,
+    /// Service.
+    pub service: String,
+    /// Operation.
+    pub operation: String,
+    /// Resource.
+    pub resource: Option<String>,
+    /// Effect.
+    pub effect: String,
+    /// Credential's name.
+    pub credential: Option<String>,
+    /// Status or code.
+    pub result: String,
+    /// Leaf.
+    pub leaf: Option<String>,
+    /// Codes that observe mode recorded and did not apply.
+    pub would_deny: Vec<String>,
+}
+
+/// Why the last request of a session was refused.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Why {
+    /// `marque/why.v1`.
+    pub schema: String,
+    /// What was asked for.
+    pub request: String,
+    /// The code.
+    pub code: String,
+    /// The sentence.
+    pub detail: String,
+    /// The next step.
+    pub help: String,
+    /// For humans only: which rule, which file and line.
+    pub rule: Option<String>,
+}

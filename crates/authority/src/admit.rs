@@ -1,0 +1,485 @@
+//! Contain, decide, admit, attach: from an intended use to a permit (DESIGN section 5).
+
+use crate::authority::Authority;
+use crate::leaf::{Candidate, Leaf, Road};
+use crate::limits;
+use crate::machine::Entry;
+use crate::refusals::{Kind, Refused};
+use marque_api::{Code, Problem, problem::Retry};
+use marque_chain::{UseRef, UseWhat};
+use marque_detect::Secret;
+use marque_detect::scrub::Needles;
+use marque_model::event::{Draft, UseIntent, UseOutcome};
+use marque_model::{Action, Content, CredentialId, Effect, Mode, Refusal, action::Binding};
+use marque_store::AppendError;
+use marque_wire::place::Placement;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// One meaning of a request: most have one, a push of three branches has three.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meaning {
+    /// The profile's operation, or the method.
+    pub operation: String,
+    /// Canonical resource, or the canonical path.
+    pub resource: String,
+    /// What it does.
+    pub effect: Effect,
+    /// Whatever else the profile found.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// One use as the gateway understood it.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What it means, never empty.
+    pub meanings: Vec<Meaning>,
+    /// Upper case.
+    pub method: String,
+    /// Canonical path.
+    pub path: String,
+    /// Path and query, as forwarded.
+    pub uri: String,
+    /// The bytes.
+    pub content: Content,
+}
+
+/// Leave to forward one request, made only when its intents are durable. Not cloneable; consumed by
+/// [`Authority::settle`].
+#[must_use = "a permit that is not settled is charged in full"]
+pub struct Permit {
+    leaf: Arc<Leaf>,
+    intents: Vec<u64>,
+    settled: bool,
+}
+
+impl Permit {
+    /// Sequence of the first intent: the receipt's handle.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.intents.first().copied().unwrap_or(0)
+    }
+}
+
+/// What an admission gives to the gateway.
+pub struct Granted {
+    /// To be settled.
+    pub permit: Permit,
+    /// The credential and its place; none on open roads.
+    pub attachment: Option<(Placement, Secret)>,
+    /// Which credential.
+    pub credential: Option<(CredentialId, u32)>,
+    /// What to mask in the answer.
+    pub needles: Arc<Needles>,
+    /// One of the session's secrets can be guessed.
+    pub guessable: bool,
+    /// Most bytes of request and answer.
+    pub bytes_max: Option<u64>,
+}
+
+/// How a use ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// 1 done, 2 aborted, 3 refused by the upstream, 4 unknown.
+    pub verdict: u8,
+    /// The upstream's status, or 0.
+    pub status: u16,
+    /// Bytes both ways.
+    pub bytes: u64,
+    /// Scrub hits.
+    pub scrubbed: u32,
+    /// Hash of a streamed body.
+    pub content: Option<[u8; 32]>,
+    /// Passed unscrubbed.
+    pub opaque: bool,
+}
+
+/// The outcome of looking for a credential and a grant.
+struct Chosen<'a> {
+    candidate: Option<&'a Candidate>,
+    /// Index of the grant for each meaning; `None` where only observe mode lets it pass.
+    grants: Vec<Option<u32>>,
+    would_deny: Vec<u16>,
+}
+
+impl Authority {
+    /// Decides on one use. When this returns a permit, its intent is durable (I1).
+    ///
+    /// # Errors
+    /// The refusal that the agent sees; it is recorded.
+    pub async fn admit(&self, leaf: &Arc<Leaf>, road: &Road, request: Request) -> Result<Granted, Problem> {
+        let result = self.admit_inner(leaf, road, &request).await;
+        if let Err(problem) = &result {
+            self.record_refusal(leaf, road, &request, problem, None);
+        }
+        result
+    }
+
+    async fn admit_inner(&self, leaf: &Arc<Leaf>, road: &Road, request: &Request) -> Result<Granted, Problem> {
+        if leaf.is_over() {
+            return Err(over(leaf));
+        }
+        let chosen = contain(leaf, road, request)?;
+        let bytes_max = self.byte_cap(leaf, &chosen);
+        let mut intents = Vec::with_capacity(request.meanings.len());
+        for (meaning, grant) in request.meanings.iter().zip(&chosen.grants) {
+            let draft = self.intent(leaf, road, request, meaning, &chosen, *grant, bytes_max);
+            match self.append_intent(leaf, draft).await {
+                Ok(seq) => intents.push(seq),
+                Err(problem) => {
+                    // Nothing was sent: what was admitted for the other meanings is given back.
+                    let permit = Permit { leaf: leaf.clone(), intents, settled: false };
+                    self.settle(permit, NOT_SENT);
+                    return Err(problem);
+                }
+            }
+        }
+        let permit = Permit { leaf: leaf.clone(), intents, settled: false };
+        match self.attach(leaf, chosen.candidate).await {
+            Ok(attachment) => {
+                let (needles, guessable) = leaf.needles.current();
+                let credential = chosen.candidate.map(|c| (c.id, c.version));
+                let mut uses = leaf.uses.lock();
+                for meaning in &request.meanings {
+                    *uses.entry((road.service.to_string(), meaning.effect)).or_default() += 1;
+                }
+                drop(uses);
+                Ok(Granted { permit, attachment, credential, needles, guessable, bytes_max })
+            }
+            Err(error) => {
+                self.settle(permit, NOT_SENT);
+                Err(error.to_problem())
+            }
+        }
+    }
+
+    /// The least that is left in the chain, up to a share that one use may reserve.
+    fn byte_cap(&self, leaf: &Leaf, chosen: &Chosen<'_>) -> Option<u64> {
+        if !leaf.has_byte_limit {
+            return None;
+        }
+        let state = self.state.read();
+        let left = |grant: &Option<u32>| state.bytes_left(&leaf.jti, (*grant)?);
+        chosen.grants.iter().filter_map(left).min().map(|left| left.min(limits::RESERVE_BYTES))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one record's fields, given by name at the one call")]
+    fn intent(
+        &self,
+        leaf: &Arc<Leaf>,
+        road: &Road,
+        request: &Request,
+        meaning: &Meaning,
+        chosen: &Chosen<'_>,
+        grant: Option<u32>,
+        bytes_max: Option<u64>,
+    ) -> Entry {
+        let action = action(leaf, road, request, meaning);
+        let credential = chosen.candidate.map(|c| (c.id, c.version));
+        let digest = action.digest(&Binding { session: leaf.session, leaf: &leaf.jti, credential });
+        let intent = UseIntent {
+            credential: credential.map(|(id, _)| id),
+            version: credential.map_or(0, |(_, version)| version),
+            digest: digest.0,
+            service: action.service,
+            operation: action.operation,
+            // A resource that is a path may hold anything: it is in the opening alone.
+            resource: (road.profile.is_some()).then_some(action.resource),
+            effect: meaning.effect,
+            grant,
+            bytes: bytes_max.unwrap_or(0),
+            rows: 0,
+            ask: None,
+            origin: road.target.origin(),
+            would_deny: chosen.would_deny.clone(),
+            principal: 1,
+        };
+        let draft = Draft::new(intent).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
+        self.with_opening(draft, leaf.human, marque_model::event::field::URL, &request.uri)
+    }
+
+    async fn append_intent(&self, leaf: &Leaf, entry: Entry) -> Result<u64, Problem> {
+        match self.journal.append(entry).await {
+            Ok(ack) => Ok(ack.seq),
+            Err(AppendError::Refused(refusal)) => Err(refused(leaf, &refusal)),
+            Err(AppendError::NoSpace) => Err(Problem::plain(Code::NO_SPACE, "free space on the disk of the data directory")),
+            Err(_) => Err(Problem::plain(Code::JOURNAL, "the authority is stopping; try again")),
+        }
+    }
+
+    /// Opens the chosen credential's value. Only here, and only after the intent is durable.
+    async fn attach(
+        &self,
+        leaf: &Arc<Leaf>,
+        candidate: Option<&Candidate>,
+    ) -> Result<Option<(Placement, Secret)>, crate::Error> {
+        let Some(candidate) = candidate else { return Ok(None) };
+        let key = (candidate.id, candidate.version);
+        let value = self.credential_value(key).await?;
+        if !leaf.needles.has(key) {
+            let mut forms = vec![Secret::new(value.expose().to_vec())];
+            forms.extend(candidate.placement.scrub_extras(&value));
+            leaf.needles.add(key, forms)?;
+        }
+        Ok(Some((candidate.placement.clone(), Secret::new(value.expose().to_vec()))))
+    }
+
+    /// Says what became of a use. Does not wait: an outcome that never becomes durable is charged in full.
+    pub fn settle(&self, mut permit: Permit, how: Settled) {
+        permit.settled = true;
+        for (index, seq) in permit.intents.iter().enumerate() {
+            // The bytes of one request are counted once.
+            let first = index == 0;
+            let outcome = UseOutcome {
+                verdict: how.verdict,
+                status: how.status,
+                bytes: if first { how.bytes } else { 0 },
+                rows: 0,
+                scrubbed: if first { how.scrubbed } else { 0 },
+                content: how.content,
+                opaque: how.opaque,
+            };
+            let draft = Draft::new(outcome)
+                .in_session(permit.leaf.session, permit.leaf.mode)
+                .by_leaf(permit.leaf.jti.clone())
+                .caused_by(*seq);
+            self.append_later(draft.into());
+        }
+    }
+
+    /// Remembers and, once a second a kind, records a refusal.
+    pub fn record_refusal(
+        &self,
+        leaf: &Arc<Leaf>,
+        road: &Road,
+        request: &Request,
+        problem: &Problem,
+        rule: Option<String>,
+    ) {
+        let Some(first) = request.meanings.iter().max_by_key(|m| m.effect) else { return };
+        let kind = Kind {
+            code: problem.code.number(),
+            service: road.service.to_string(),
+            operation: first.operation.clone(),
+            effect: first.effect,
+            rule: rule.clone(),
+        };
+        let what = format!("{} {}{}", request.method, road.target, request.path);
+        self.note_refusal(leaf, kind, what, problem, rule);
+    }
+
+    /// The same for a refusal that has no request yet: a host, a framing error.
+    pub fn note_refusal(&self, leaf: &Arc<Leaf>, kind: Kind, what: String, problem: &Problem, rule: Option<String>) {
+        let refused = Refused { at_ms: self.clock.now_ms(), request: what, problem: problem.clone(), rule };
+        let due = leaf.refusals.lock().take(kind, refused);
+        if let Some((kind, count)) = due {
+            self.append_later(denied(leaf, kind, count));
+        }
+    }
+}
+
+/// The record of so many refusals of one kind.
+pub(crate) fn denied(leaf: &Leaf, kind: Kind, count: u32) -> Entry {
+    let event = marque_model::event::UseDenied {
+        code: kind.code,
+        service: kind.service,
+        operation: kind.operation,
+        count,
+        effect: kind.effect,
+        rule: kind.rule,
+    };
+    Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone()).into()
+}
+
+const NOT_SENT: Settled = Settled { verdict: 2, status: 0, bytes: 0, scrubbed: 0, content: None, opaque: false };
+
+fn action(leaf: &Leaf, road: &Road, request: &Request, meaning: &Meaning) -> Action {
+    Action {
+        target: road.target.clone(),
+        service: road.service.to_string(),
+        environment: leaf.environment.to_string(),
+        operation: meaning.operation.clone(),
+        resource: meaning.resource.clone(),
+        effect: meaning.effect,
+        attributes: meaning.attributes.clone(),
+        method: request.method.clone(),
+        path: request.path.clone(),
+        content: request.content,
+    }
+}
+
+/// One credential, and a grant for every meaning (I13, I3). In observe mode what is missing is noted and passes, but
+/// never without the one credential that it is about.
+fn contain<'a>(leaf: &Leaf, road: &'a Road, request: &Request) -> Result<Chosen<'a>, Problem> {
+    let candidate = choose(leaf, road, request)?;
+    let mut chosen = Chosen { candidate, grants: Vec::with_capacity(request.meanings.len()), would_deny: Vec::new() };
+    for meaning in &request.meanings {
+        let origin = road.target.origin();
+        // An open road has no credential; what may be done on it is an `http` grant of its own.
+        let what = match (&road.profile, candidate) {
+            (Some(_), Some(_)) => UseWhat::Service {
+                service: &road.service,
+                action: &meaning.operation,
+                resource: &meaning.resource,
+            },
+            _ => UseWhat::Http { origin: &origin, method: &request.method, path: &request.path },
+        };
+        let use_ref = UseRef { environment: &leaf.environment, what };
+        match leaf.grants.iter().position(|grant| grant.permits(&use_ref)) {
+            Some(index) => chosen.grants.push(u32::try_from(index).ok()),
+            None if leaf.mode == Mode::Enforce => return Err(not_granted(leaf, road, request, meaning)),
+            None => {
+                chosen.grants.push(None);
+                chosen.would_deny.push(Code::NOT_GRANTED.number());
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// The one credential that the destination, the environment and the resources leave.
+fn choose<'a>(leaf: &Leaf, road: &'a Road, request: &Request) -> Result<Option<&'a Candidate>, Problem> {
+    if road.candidates.is_empty() {
+        return match road.open {
+            true => Ok(None),
+            false => Err(Problem::new(
+                Code::CREDENTIAL_NONE,
+                format!("no credential of `{}` is for `{}`", leaf.environment, road.target.host()),
+                "ask a human to run `marque credential add`",
+            )),
+        };
+    }
+    let fits = |candidate: &&Candidate| {
+        candidate.resources.is_empty()
+            || request.meanings.iter().all(|m| candidate.resources.iter().any(|p| resource_fits(p, &m.resource)))
+    };
+    let mut fitting = road.candidates.iter().filter(fits);
+    match (fitting.next(), fitting.next()) {
+        (Some(one), None) => Ok(Some(one)),
+        (None, _) => Err(Problem::new(
+            Code::CREDENTIAL_NONE,
+            "no credential of this session is for that resource",
+            "ask for a session with a credential for it",
+        )),
+        (Some(_), Some(_)) => Err(Problem::new(
+            Code::CREDENTIAL_AMBIGUOUS,
+            "two credentials of this session fit that resource",
+            "a human has to say with `--resource` which credential is for which resource",
+        )),
+    }
+}
+
+/// The grants' own pattern language decides.
+fn resource_fits(pattern: &str, resource: &str) -> bool {
+    marque_chain::grant::ResourcePattern::parse(pattern).is_ok_and(|p| p.permits(resource))
+}
+
+fn over(leaf: &Leaf) -> Problem {
+    Problem::new(Code::SESSION_OVER, format!("session `{}` is over", leaf.session), "start a new session")
+}
+
+fn not_granted(leaf: &Leaf, road: &Road, request: &Request, meaning: &Meaning) -> Problem {
+    let what = match road.profile {
+        Some(_) => format!("`{} {}` on `{}`", road.service, meaning.operation, meaning.resource),
+        None => format!("`{} {}`", request.method, request.path),
+    };
+    Problem::new(
+        Code::NOT_GRANTED,
+        format!("{what} is outside this session, whose purpose is `{}`", leaf.purpose),
+        "stay within the session's grants, or ask its human for a session that includes this",
+    )
+}
+
+/// A refusal of the committer, in the agent's words.
+fn refused(leaf: &Leaf, refusal: &Refusal) -> Problem {
+    match refusal {
+        Refusal::SessionNotLive => over(leaf),
+        Refusal::LeafNotLive => Problem::plain(Code::SESSION_OVER, "start a new session"),
+        Refusal::Revoked => Problem::plain(Code::REVOKED, "ask the parent agent"),
+        Refusal::LimitReached { limit, .. } => Problem::new(
+            Code::LIMIT,
+            format!("the limit on {limit} is used up"),
+            "ask for a session with a higher limit",
+        ),
+        Refusal::CredentialChanged => {
+            Problem::plain(Code::CREDENTIAL_NONE, "the credential was replaced: start a new session")
+        }
+        Refusal::ApprovalSpent => Problem::plain(Code::APPROVAL_PENDING, "ask again"),
+        Refusal::FactsChanged => {
+            let mut problem = Problem::plain(Code::QUOTA, "send the request again");
+            problem.retry = Retry::Later;
+            problem
+        }
+        Refusal::Quota(name) => {
+            Problem::new(Code::QUOTA, format!("the limit `{name}` is reached"), "wait for running requests to end")
+        }
+        other => Problem::new(Code::CONFLICT, other.to_string(), "start a new session"),
+    }
+}
+
+impl Authority {
+    /// Observe mode: a host that nobody listed is reached without interception and without a credential, and recorded.
+    ///
+    /// # Errors
+    /// Where the session is over, or the journal takes no record.
+    pub async fn pass_host(&self, leaf: &Arc<Leaf>, target: &marque_model::Target) -> Result<Permit, Problem> {
+        if leaf.is_over() || leaf.mode != Mode::Observe {
+            return Err(over(leaf));
+        }
+        let event = marque_model::event::HostPassed { host: format!("{}:{}", target.host(), target.port()), count: 1 };
+        let draft = Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
+        self.append(draft.into()).await.map_err(|e| e.to_problem())?;
+        Ok(Permit { leaf: leaf.clone(), intents: Vec::new(), settled: false })
+    }
+
+    /// A refusal that the gateway found by itself: a host, a framing error, an address.
+    pub fn refused_by_gateway(&self, leaf: &Arc<Leaf>, host: String, problem: &Problem) {
+        let kind = Kind {
+            code: problem.code.number(),
+            service: host.clone(),
+            operation: "connect".into(),
+            effect: Effect::Unparsed,
+            rule: None,
+        };
+        self.note_refusal(leaf, kind, host, problem, None);
+    }
+
+    /// Keeps a credential that an upstream put into an answer; the agent gets a placeholder that is good only there.
+    ///
+    /// # Errors
+    /// Where the leaf keeps as many as it may.
+    pub fn keep_answer(
+        &self,
+        leaf: &Arc<Leaf>,
+        target: &marque_model::Target,
+        field: &str,
+        value: Secret,
+    ) -> Result<String, Problem> {
+        let full = || Problem::plain(Code::QUOTA, "end the session; it holds too many credentials of upstreams");
+        let fresh = crate::random::bytes::<16>().map_err(|_| full())?;
+        let placeholder = format!("marque-kept-{}", crate::hex(&fresh));
+        let mut kept = leaf.kept.lock();
+        if kept.len() >= limits::KEPT_MAX {
+            return Err(full());
+        }
+        let entry = crate::leaf::Kept { target: target.clone(), field: field.to_owned(), value };
+        kept.insert(placeholder.clone(), entry);
+        Ok(placeholder)
+    }
+
+    /// The credential behind a placeholder, for the very target that it came from.
+    #[must_use]
+    pub fn restore_answer(&self, leaf: &Arc<Leaf>, target: &marque_model::Target, placeholder: &str) -> Option<Secret> {
+        let kept = leaf.kept.lock();
+        let entry = kept.get(placeholder).filter(|k| k.target == *target)?;
+        Some(Secret::new(entry.value.expose().to_vec()))
+    }
+
+    /// A profile let a credential of an answer through: the agent holds it until it expires, and the statement says so.
+    pub fn exposed(&self, leaf: &Arc<Leaf>, what: String) {
+        let mut exposed = leaf.exposed.lock();
+        if exposed.len() < limits::KEPT_MAX {
+            exposed.insert(what);
+        }
+    }
+}

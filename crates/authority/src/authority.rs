@@ -1,0 +1,265 @@
+//! The one writer, assembled: state, journal, signer, secrets, live leaves.
+
+use crate::clock::SessionClock;
+use crate::leaf::Leaf;
+use crate::machine::{Entry, Fold};
+use crate::services::Services;
+use crate::signer::{Keys, SignerClient};
+use crate::{Error, random, services};
+use marque_detect::Secret;
+use marque_model::{CredentialId, InstanceId, SessionId, State};
+use marque_store::disk::{RealDisk, replace_file};
+use marque_store::{Ack, Journal, Mark, MarkFile};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+/// What an authority is started with.
+#[derive(Clone)]
+pub struct Options {
+    /// Where journal, tiles and sealed secrets are.
+    pub data_dir: PathBuf,
+    /// Where the highest acknowledged sequence is remembered: outside the data directory.
+    pub state_dir: PathBuf,
+    /// Figures of the journal; tests lower them.
+    pub journal: marque_store::Options,
+    /// Added to the wall clock; for tests.
+    pub clock_offset_ms: i64,
+    /// PEM of certificates believed upstream beside the system's.
+    pub extra_roots_pem: Option<String>,
+}
+
+/// What the gateway gives back for a new leaf.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Where the leaf's proxy listens.
+    pub address: SocketAddr,
+    /// The session's root certificate.
+    pub ca_pem: String,
+}
+
+/// The gateway, as the authority needs it: a listener for each leaf, gone when the leaf is.
+pub trait Listeners: Send + Sync + 'static {
+    /// Opens a listener that names exactly this leaf.
+    ///
+    /// # Errors
+    /// Where no listener or certificate could be made.
+    fn open(&self, leaf: &Arc<Leaf>) -> Result<Listener, Error>;
+    /// Closes it and cuts what runs through it.
+    fn close(&self, leaf: &Arc<Leaf>);
+}
+
+/// The authority. Shared by the gateway and the local API.
+pub struct Authority {
+    pub(crate) options: Options,
+    pub(crate) state: Arc<RwLock<State>>,
+    pub(crate) journal: Journal<Fold>,
+    pub(crate) clock: Arc<SessionClock>,
+    pub(crate) signer: Arc<SignerClient>,
+    pub(crate) keys: Keys,
+    pub(crate) instance: InstanceId,
+    pub(crate) services: Services,
+    pub(crate) secrets: Arc<Mutex<crate::openings::Vault>>,
+    pub(crate) subject_keys: RwLock<HashMap<[u8; 16], Arc<marque_store::sealed::OpeningKey>>>,
+    pub(crate) values: RwLock<HashMap<(CredentialId, u32), Arc<Secret>>>,
+    pub(crate) leaves: RwLock<BTreeMap<SessionId, Arc<Leaf>>>,
+    pub(crate) listeners: RwLock<Option<Arc<dyn Listeners>>>,
+    pub(crate) next_leaf: AtomicU64,
+    pub(crate) statements: Mutex<BTreeMap<SessionId, marque_api::control::Statement>>,
+    pub(crate) statement_ready: tokio::sync::Notify,
+    mark: Mutex<MarkFile>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Authority {
+    /// Opens journal and secrets and reconciles what an earlier process left. The seal must be open.
+    ///
+    /// # Errors
+    /// Where the journal refuses to open (it is older than what was acknowledged, altered, or locked), or the secrets do
+    /// not fit it.
+    pub fn start(options: Options, signer: Arc<SignerClient>, keys: Keys) -> Result<Arc<Self>, Error> {
+        let state = Arc::new(RwLock::new(State::new()));
+        let clock = Arc::new(SessionClock::start(0, options.clock_offset_ms));
+        let instance = InstanceId::from_bytes(keys.instance);
+        let state_disk = RealDisk::open(&options.state_dir)
+            .map_err(|source| Error::Io { path: options.state_dir.display().to_string(), source })?;
+        let mark_name = format!("{instance}.mark");
+        let mark = MarkFile::open(Arc::new(state_disk), &mark_name).map_err(|e| Error::Journal(e.to_string()))?;
+        let acknowledged = mark.get().cloned();
+        let ticks = clock.clone();
+        let opening = marque_store::Opening {
+            options: options.journal.clone(),
+            clock: Box::new(move || ticks.now_ms()),
+            instance: *instance.as_bytes(),
+            acknowledged,
+            signer: Box::new(crate::signer::RemoteSigner::new(signer.clone(), &keys)),
+            machine: Fold::new(state.clone()),
+        };
+        let (journal, _recovery) =
+            marque_store::FileJournal::open(&options.data_dir, opening).map_err(|e| Error::Journal(e.to_string()))?;
+        // For verifiers that share no code: the key is in the first record too.
+        let vkey = format!("{}\n", keys.vkey);
+        let data_disk = RealDisk::open(&options.data_dir)
+            .map_err(|source| Error::Io { path: options.data_dir.display().to_string(), source })?;
+        replace_file(&data_disk, "journal/log.vkey", vkey.as_bytes())
+            .map_err(|source| Error::Io { path: "journal/log.vkey".into(), source })?;
+        let secrets = crate::openings::Vault::open(&options.data_dir, signer.clone(), *instance.as_bytes())?;
+        let authority = Arc::new(Self {
+            state,
+            journal,
+            clock,
+            signer,
+            keys,
+            instance,
+            services: services::shipped()?,
+            secrets: Arc::new(Mutex::new(secrets)),
+            subject_keys: RwLock::default(),
+            values: RwLock::default(),
+            leaves: RwLock::default(),
+            listeners: RwLock::new(None),
+            next_leaf: AtomicU64::new(1),
+            statements: Mutex::default(),
+            statement_ready: tokio::sync::Notify::new(),
+            mark: Mutex::new(mark),
+            runtime: tokio::runtime::Handle::current(),
+            options,
+        });
+        Ok(authority)
+    }
+
+    /// Begins the journal if it is new, records this start, and ends the sessions of an earlier process: their agents'
+    /// listeners and keys died with it.
+    ///
+    /// # Errors
+    /// Where the journal takes no record.
+    pub async fn reconcile(self: &Arc<Self>) -> Result<(), Error> {
+        use marque_model::event::{AuthorityStart, Draft, InstanceInit};
+        let (fresh, epoch, left) = {
+            let state = self.state.read();
+            (state.next_seq == 0, state.epoch, state.sessions.keys().copied().collect::<Vec<_>>())
+        };
+        if fresh {
+            let init = InstanceInit {
+                instance: self.instance,
+                root_key: self.keys.root,
+                checkpoint_vkey: self.keys.vkey.clone(),
+            };
+            self.append(Draft::new(init).into()).await?;
+        }
+        let start = AuthorityStart {
+            boot: random::bytes()?,
+            epoch: epoch.saturating_add(1),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        self.append(Draft::new(start).into()).await?;
+        self.check_secrets()?;
+        for session in left {
+            self.bury(session).await?;
+        }
+        Ok(())
+    }
+
+    /// Names the gateway. Without one no session can be opened.
+    pub fn set_listeners(&self, listeners: Arc<dyn Listeners>) {
+        *self.listeners.write() = Some(listeners);
+    }
+
+    /// The roots that were added to the system's, as PEM.
+    #[must_use]
+    pub fn extra_roots_pem(&self) -> Option<&str> {
+        self.options.extra_roots_pem.as_deref()
+    }
+
+    /// A live leaf of that session.
+    #[must_use]
+    pub fn leaf(&self, session: SessionId) -> Option<Arc<Leaf>> {
+        self.leaves.read().get(&session).cloned()
+    }
+
+    /// Session time.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Records, and waits until it is durable.
+    pub(crate) async fn append(&self, entry: Entry) -> Result<Ack, Error> {
+        match self.journal.append(entry).await {
+            Ok(ack) => Ok(ack),
+            Err(marque_store::AppendError::Refused(refusal)) => {
+                let problem = marque_api::Problem::new(
+                    marque_api::Code::CONFLICT,
+                    refusal.to_string(),
+                    "look at `marque session list` and try again",
+                );
+                Err(Error::Refused(problem))
+            }
+            Err(marque_store::AppendError::NoSpace) => Err(Error::Refused(marque_api::Problem::plain(
+                marque_api::Code::NO_SPACE,
+                "free space on the disk of the data directory",
+            ))),
+            Err(error) => Err(Error::Journal(error.to_string())),
+        }
+    }
+
+    /// Records without waiting. Used for what gives authority back; a refusal here is a record that came too late.
+    pub(crate) fn append_later(&self, entry: Entry) {
+        let journal = self.journal.clone();
+        self.runtime.spawn(async move {
+            // The committer refuses an outcome of a session that was closed meanwhile: it was counted as unknown there.
+            let _ = journal.append(entry).await;
+        });
+    }
+
+    /// Remembers outside the data directory what is durable: called once a second and after every act of a human. A
+    /// journal that is shorter than this is not opened again.
+    ///
+    /// # Errors
+    /// Where the state directory cannot be written.
+    pub fn remember(&self) -> Result<(), Error> {
+        let failed = |e: String| Error::Journal(e);
+        let Some(seq) = self.journal.size().checked_sub(1) else { return Ok(()) };
+        let record = self.journal.read(seq).map_err(|e| failed(e.to_string()))?;
+        let mark = Mark {
+            instance: *self.instance.as_bytes(),
+            seq,
+            leaf_hash: marque_journal::merkle::leaf_hash(&record),
+            checkpoint: self.journal.checkpoint().map(|head| head.note.to_string()),
+        };
+        self.mark.lock().raise(mark).map_err(|e| failed(e.to_string()))
+    }
+
+    /// A checkpoint over everything that is durable now, as a signed note.
+    ///
+    /// # Errors
+    /// Where the signer does not sign.
+    pub async fn checkpoint_now(&self) -> Result<String, Error> {
+        let head = self.journal.checkpoint_now().await.map_err(|e| Error::Journal(e.to_string()))?;
+        Ok(head.note.to_string())
+    }
+
+    /// The receipt of a record: a `tlog-proof@v1` text.
+    ///
+    /// # Errors
+    /// Where there is no such record.
+    pub async fn receipt(&self, seq: u64) -> Result<String, Error> {
+        self.checkpoint_now().await?;
+        let receipt = self.journal.receipt(seq).map_err(|e| Error::Journal(e.to_string()))?;
+        Ok(receipt.to_text())
+    }
+
+    /// Ends every session and closes the journal.
+    pub async fn shut_down(self: &Arc<Self>) {
+        let live: Vec<SessionId> = self.leaves.read().keys().copied().collect();
+        for id in live {
+            // A session that cannot be ended now is ended by the next start.
+            let _ = self.end_session(id, marque_model::EndReason::Stopped).await;
+        }
+        let journal = self.journal.clone();
+        // Nothing is left to do for a panic in the closing thread.
+        let _ = tokio::task::spawn_blocking(move || journal.close()).await;
+    }
+}

@@ -1,0 +1,172 @@
+//! One function per call.
+
+use super::{Answer, Control, Peer, json, read};
+use crate::Error;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::{Method, Request, Response};
+use marque_api::control::{CredentialAdd, Init, InitDone, SessionEnd, SessionOpen, Status, Unseal};
+use marque_api::{Code, Problem};
+use marque_detect::Secret;
+use marque_model::EndReason;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Whole bodies and streams of lines.
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
+
+pub(crate) fn full(text: String) -> Body {
+    Full::new(Bytes::from(text)).boxed()
+}
+
+fn not_found(path: &str) -> Error {
+    Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{path}` is no call"), "see `marque --help`"))
+}
+
+fn inside(session: &str) -> Error {
+    let detail = format!("a process of session `{session}` cannot do this");
+    Error::Refused(Problem::new(Code::INSIDE, detail, "ask the human who answers for the session"))
+}
+
+pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<Incoming>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let steps: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let within = peer.session();
+    match (&parts.method, steps.as_slice()) {
+        (&Method::GET, ["v1", "status"]) => status(control).await,
+        // A process of a session may ask about its own session and nothing else.
+        (&Method::GET, ["v1", "sessions", id, "why"]) => {
+            let authority = control.open_authority().await?;
+            let own = within.as_deref();
+            let id = authority.find_session(if *id == "self" { own.unwrap_or("") } else { id })?;
+            if own.is_some_and(|own| own != id.to_string()) {
+                return Err(inside(own.unwrap_or("")));
+            }
+            json(&authority.why_last(id, own.is_some())?)
+        }
+        _ if within.is_some() => Err(inside(within.as_deref().unwrap_or(""))),
+        (&Method::POST, ["v1", "init"]) => init(control, body).await,
+        (&Method::POST, ["v1", "unseal"]) => unseal(control, body).await,
+        (&Method::POST, ["v1", "stop"]) => {
+            control.stop();
+            json(&serde_json::json!({}))
+        }
+        (&Method::POST, ["v1", "sessions"]) => {
+            let asked: SessionOpen = read(body).await?;
+            json(&control.open_authority().await?.session_open(asked, peer.uid).await?)
+        }
+        (&Method::GET, ["v1", "sessions"]) => json(&control.open_authority().await?.session_list()),
+        (&Method::POST, ["v1", "sessions", id, "end"]) => {
+            let asked: SessionEnd = read(body).await?;
+            let authority = control.open_authority().await?;
+            let reason = match asked.reason.as_str() {
+                "exited" => EndReason::Exited,
+                _ => EndReason::Stopped,
+            };
+            json(&authority.end_session(authority.find_session(id)?, reason).await?)
+        }
+        (&Method::POST, ["v1", "sessions", id, "hold"]) => hold(control, id).await,
+        (&Method::GET, ["v1", "sessions", id, "lineage"]) => {
+            let authority = control.open_authority().await?;
+            json(&authority.lineage(authority.find_session(id)?).await?)
+        }
+        (&Method::POST, ["v1", "credentials"]) => {
+            let asked: CredentialAdd = read(body).await?;
+            json(&control.open_authority().await?.credential_add(asked).await?)
+        }
+        (&Method::GET, ["v1", "credentials"]) => json(&control.open_authority().await?.credential_list()),
+        (&Method::DELETE, ["v1", "credentials", name]) => {
+            control.open_authority().await?.credential_remove(name).await?;
+            json(&serde_json::json!({}))
+        }
+        (&Method::POST, ["v1", "checkpoint"]) => {
+            let note = control.open_authority().await?.checkpoint_now().await?;
+            json(&serde_json::json!({ "checkpoint": note }))
+        }
+        (&Method::GET, ["v1", "receipts", seq]) => {
+            let seq = seq.parse().map_err(|_| not_found(&path))?;
+            json(&serde_json::json!({ "receipt": control.open_authority().await?.receipt(seq).await? }))
+        }
+        _ => Err(not_found(&path)),
+    }
+}
+
+async fn status(control: &Arc<Control>) -> Answer {
+    if let Ok(authority) = control.open_authority().await {
+        return json(&authority.status());
+    }
+    let signer = control.signer.status()?;
+    json(&Status {
+        schema: "marque/status.v1".into(),
+        instance: None,
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        sealed: true,
+        initialised: signer.initialised,
+        records: 0,
+        sessions: 0,
+        checkpoint: None,
+    })
+}
+
+async fn init(control: &Arc<Control>, body: Incoming) -> Answer {
+    let asked: Init = read(body).await?;
+    let passphrase = Secret::new(asked.passphrase.into_bytes());
+    let signer = control.signer.clone();
+    let done = tokio::task::spawn_blocking(move || signer.init(&passphrase)).await;
+    let (recovery, keys) = done.map_err(|e| Error::Signer(e.to_string()))??;
+    control.start_authority(keys).await?;
+    let recovery_key = String::from_utf8_lossy(recovery.expose()).into_owned();
+    json(&InitDone { recovery_key })
+}
+
+async fn unseal(control: &Arc<Control>, body: Incoming) -> Answer {
+    let asked: Unseal = read(body).await?;
+    let passphrase = Secret::new(asked.passphrase.into_bytes());
+    let signer = control.signer.clone();
+    let done = tokio::task::spawn_blocking(move || signer.unseal(&passphrase)).await;
+    let keys = done.map_err(|e| Error::Signer(e.to_string()))??;
+    json(&control.start_authority(keys).await?.status())
+}
+
+/// The launcher's lifeline: it holds this answer open; when it goes away, the session ends.
+async fn hold(control: &Arc<Control>, id: &str) -> Answer {
+    let authority = control.open_authority().await?;
+    let id = authority.find_session(id)?;
+    let leaf = authority
+        .leaf(id)
+        .ok_or_else(|| Error::Refused(Problem::plain(Code::SESSION_OVER, "start a new session")))?;
+    let (lines, receiver) = mpsc::channel::<Bytes>(16);
+    tokio::spawn(async move {
+        let hello = Bytes::from_static(b"{\"event\":\"held\"}\n");
+        if lines.send(hello).await.is_ok() {
+            tokio::select! {
+                () = leaf.over() => {
+                    // Nobody listening is an answer too: the launcher is gone.
+                    let _ = lines.send(Bytes::from_static(b"{\"event\":\"ended\"}\n")).await;
+                    return;
+                }
+                () = lines.closed() => {}
+            }
+        }
+        // The launcher went away without ending the session.
+        let _ = authority.end_session(id, EndReason::Lost).await;
+    });
+    Ok(Response::new(BodyExt::boxed(StreamBody::new(Lines(receiver)))))
+}
+
+/// Lines as body frames.
+pub(crate) struct Lines(mpsc::Receiver<Bytes>);
+
+impl futures_core::Stream for Lines {
+    type Item = Result<Frame<Bytes>, Infallible>;
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx).map(|line| line.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}

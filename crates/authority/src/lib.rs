@@ -1,0 +1,47 @@
+//! # marque-authority
+//!
+//! *Purpose*: the one writer. It opens sessions, decides on uses, makes the intent durable, attaches credentials, asks
+//! people, tears down, and answers the local API. The signer process beside it holds the root key.
+//!
+//! *Not its job*: reading traffic (`gateway`), meaning of requests (`wire`), file formats (`journal`, `store`).
+//!
+//! *Invariants*: I1 (a credential leaves only against a [`Permit`], which exists only when the intent is durable), I6, I7,
+//! I9, I13, I14.
+//!
+//! *Entry points*: [`Authority::start`], [`Authority::admit`], [`control::serve`], [`signer::serve`].
+//!
+//! *How to test*: `cargo test -p marque-authority`; end to end in `crates/cli/tests`.
+
+pub mod admit;
+pub mod authority;
+pub mod clock;
+pub mod control;
+mod credentials;
+mod error;
+pub mod leaf;
+pub mod limits;
+mod machine;
+pub mod needles;
+mod openings;
+mod random;
+mod references;
+pub mod refusals;
+pub mod services;
+mod sessions;
+pub mod signer;
+mod teardown;
+mod views;
+
+pub use admit::{Granted, Permit, Request, Settled};
+pub use authority::{Authority, Listener, Listeners, Options};
+pub use error::Error;
+pub use leaf::{Leaf, Road};
+pub use signer::hex;
+
+/// An origin in the one form that grants have: `https://host:port`.
+///
+/// # Errors
+/// Where the text is no origin.
+pub fn origin(text: &str) -> Result<String, Error> {
+    credentials::parse_origin(text).map(|target| target.origin())
+}

@@ -1,0 +1,28 @@
+//! Every bound of this crate, in one place.
+
+/// How often an admission is decided anew because the session's facts changed meanwhile.
+pub const DECISIONS_MAX: u32 = 8;
+/// Bytes reserved for one use where a limit on bytes stands in its chain.
+pub const RESERVE_BYTES: u64 = 16 << 20;
+/// Longest request body of one use where no limit says less.
+pub const REQUEST_BYTES_MAX: u64 = 4 << 30;
+/// Longest answer body of one use where no limit says less.
+pub const ANSWER_BYTES_MAX: u64 = 16 << 30;
+/// Credentials kept from answers, per leaf.
+pub const KEPT_MAX: usize = 1024;
+/// Longest purpose in bytes.
+pub const PURPOSE_BYTES_MAX: usize = 512;
+/// Most references of a session.
+pub const REFS_MAX: usize = 16;
+/// Longest body of a request to the local API.
+pub const CONTROL_BYTES_MAX: usize = 1 << 20;
+/// Connections to the local API at once.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// How long a use waits in line for a human, in milliseconds (DESIGN section 5).
+pub const HOLD_MS: u64 = 25_000;
+/// How long an open question may be answered, in milliseconds.
+pub const ASK_MS: u64 = 10 * 60_000;
+/// Hosts of one session's certificate authority.
+pub const HOSTS_MAX: usize = 256;
+/// Records that one page of a listing reads at most.
+pub const PAGE_RECORDS: usize = 100_000;

@@ -1,0 +1,163 @@
+//! The end of a session: refuse first, then make it durable, then clean up, then say what is left.
+
+use crate::authority::Authority;
+use crate::leaf::Leaf;
+use crate::{Error, admit};
+use marque_api::control::{RefusedCount, Statement, UseCount};
+use marque_api::{Code, Problem};
+use marque_model::event::{Draft, SessionClosed, SessionEnd};
+use marque_model::{EndReason, SessionId};
+use std::sync::Arc;
+
+impl Authority {
+    /// Ends a session and returns its teardown statement. Everything follows from the one durable end (I6).
+    ///
+    /// # Errors
+    /// Where there is no such session, or the journal takes no record: the session refuses uses all the same.
+    pub async fn end_session(self: &Arc<Self>, id: SessionId, reason: EndReason) -> Result<Statement, Error> {
+        let leaf = self.leaves.read().get(&id).cloned();
+        let Some(leaf) = leaf else {
+            let done = self.statements.lock().get(&id).cloned();
+            return done.ok_or_else(|| {
+                Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{id}` is no live session"), "see `marque session list`"))
+            });
+        };
+        // Early, never late: from here on nothing is admitted, whatever becomes of the record.
+        let first = !leaf.ended.send_replace(true);
+        if !first {
+            return self.statement_of(id).await;
+        }
+        let end = self.append(Draft::new(SessionEnd { reason }).in_session(id, leaf.mode).into()).await?;
+        if let Some(gateway) = self.listeners.read().clone() {
+            gateway.close(&leaf);
+        }
+        for (kind, count) in leaf.refusals.lock().drain() {
+            self.append_later(admit::denied(&leaf, kind, count));
+        }
+        let statement = self.close(&leaf, reason, end.seq, end.time_ms).await?;
+        self.leaves.write().remove(&id);
+        leaf.kept.lock().clear();
+        self.statements.lock().insert(id, statement.clone());
+        self.statement_ready.notify_waiters();
+        self.remember()?;
+        Ok(statement)
+    }
+
+    /// The statement of a session that someone else is ending.
+    async fn statement_of(self: &Arc<Self>, id: SessionId) -> Result<Statement, Error> {
+        loop {
+            let waiting = self.statement_ready.notified();
+            if let Some(done) = self.statements.lock().get(&id).cloned() {
+                return Ok(done);
+            }
+            waiting.await;
+        }
+    }
+
+    async fn close(self: &Arc<Self>, leaf: &Arc<Leaf>, reason: EndReason, end_seq: u64, end_ms: u64) -> Result<Statement, Error> {
+        self.drained(leaf.session).await;
+        let (unknown, used, standing, names) = {
+            let state = self.state.read();
+            let unknown = state.open_uses.values().filter(|open| open.session == leaf.session).count();
+            let used = state.used(leaf.session).cloned().unwrap_or_default();
+            let name = |id| state.credentials.get(id).map_or_else(|| format!("{id}"), |c| c.name.clone());
+            let names: Vec<String> = used.credentials.iter().map(name).collect();
+            (u32::try_from(unknown).unwrap_or(u32::MAX), used.credentials, used.standing, names)
+        };
+        let closed = SessionClosed {
+            uses_unknown: unknown,
+            leases_gone: 0,
+            leases_live: 0,
+            standing,
+            static_used: used.into_iter().take(200).collect(),
+        };
+        let ack = self.append(Draft::new(closed).in_session(leaf.session, leaf.mode).into()).await?;
+        let checkpoint = self.journal.checkpoint_now().await.ok().map(|head| head.note.to_string());
+        Ok(statement(leaf, reason, end_seq, ack.time_ms.saturating_sub(end_ms), unknown, names, standing, checkpoint))
+    }
+
+    /// Gives running requests, which were cut, the moment they need to report. What has not reported then is unknown.
+    async fn drained(&self, session: SessionId) {
+        let mut tail = self.journal.tail();
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(500);
+        loop {
+            let open = self.state.read().sessions.get(&session).is_some_and(|s| s.uses_open > 0);
+            if !open || tokio::time::timeout_at(deadline, tail.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Ends and closes what an earlier process left behind. Its gateway is gone, so nothing can run any more.
+    pub(crate) async fn bury(&self, id: SessionId) -> Result<(), Error> {
+        let (mode, ending) = {
+            let state = self.state.read();
+            let Some(session) = state.sessions.get(&id) else { return Ok(()) };
+            (session.mode, session.phase != marque_model::Phase::Active)
+        };
+        if !ending {
+            self.append(Draft::new(SessionEnd { reason: EndReason::Orphaned }).in_session(id, mode).into()).await?;
+        }
+        let (unknown, used) = {
+            let state = self.state.read();
+            let unknown = state.open_uses.values().filter(|open| open.session == id).count();
+            (u32::try_from(unknown).unwrap_or(u32::MAX), state.used(id).cloned().unwrap_or_default())
+        };
+        let closed = SessionClosed {
+            uses_unknown: unknown,
+            leases_gone: 0,
+            leases_live: 0,
+            standing: used.standing,
+            static_used: used.credentials.into_iter().take(200).collect(),
+        };
+        self.append(Draft::new(closed).in_session(id, mode).into()).await?;
+        Ok(())
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one value's fields, given by name at the one call")]
+fn statement(
+    leaf: &Leaf,
+    reason: EndReason,
+    end_seq: u64,
+    closed_after_ms: u64,
+    unknown: u32,
+    static_used: Vec<String>,
+    standing: u32,
+    checkpoint: Option<String>,
+) -> Statement {
+    let uses = leaf.uses.lock();
+    let count = |((service, effect), uses): (&(String, marque_model::Effect), &u64)| UseCount {
+        service: service.clone(),
+        effect: effect.to_string(),
+        uses: *uses,
+    };
+    let refused = |(kind, count): (&crate::refusals::Kind, u64)| RefusedCount {
+        code: format!("MQ-{}", kind.code),
+        what: format!("{} {}", kind.service, kind.operation),
+        count,
+    };
+    let mut not_known = vec!["what the agent sent to where it may write".to_owned()];
+    not_known.extend(leaf.exposed.lock().iter().map(|what| format!("who uses the credential that an answer carried: {what}")));
+    if standing > 0 {
+        not_known.push("whether the authority that was created upstream is still wanted: look at it".into());
+    }
+    if leaf.grade < marque_model::Grade::B {
+        not_known.push("what the agent's processes did with this user's own files: nothing contained them".into());
+    }
+    Statement {
+        schema: "marque/statement.v1".into(),
+        session: leaf.session.to_string(),
+        reason: reason.to_string(),
+        end_seq,
+        closed_after_ms,
+        uses: uses.values().sum(),
+        by_service: uses.iter().map(count).collect(),
+        refused: leaf.refusals.lock().totals().map(refused).collect(),
+        unknown,
+        static_used,
+        standing: (standing > 0).then(|| format!("{standing} uses that create authority upstream")).into_iter().collect(),
+        not_known,
+        checkpoint,
+    }
+}

@@ -1,0 +1,247 @@
+//! What people type. A verb is here when it is built.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Your agents use GitHub, Slack and model providers. They never hold a key.
+#[derive(Debug, Parser)]
+#[command(name = "marque", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where the authority keeps its journal and sealed secrets.
+    #[arg(long, global = true, env = "MARQUE_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where clients remember what they were told, outside the data directory.
+    #[arg(long, global = true, env = "MARQUE_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Read the passphrase from this descriptor instead of the terminal.
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) auth_fd: Option<i32>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run an agent in a session: it uses credentials and never holds one.
+    Run(RunArgs),
+    /// Run the authority in the foreground.
+    Serve(ServeArgs),
+    #[command(hide = true, name = "authority-process")]
+    Authority(AuthorityArgs),
+    /// Show the running authority.
+    Status,
+    /// Stop the running authority; its sessions end.
+    Stop,
+    /// Sessions: list, show, close.
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Credentials: values go in, never out.
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    /// The journal: lineage, receipts, verification.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Service profiles: list, show, check.
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Why the last request of a session was refused.
+    Why(WhyArgs),
+    /// Explain an error code.
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Task file: purpose, grants, environment, end.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) task: Option<PathBuf>,
+    /// Why, in a few words. Signed into the session.
+    #[arg(long)]
+    pub(crate) purpose: Option<String>,
+    /// What the agent may do: `github repo.read,pr.* on acme/*`, or RFC 9396 JSON. Repeatable.
+    #[arg(long = "grant", value_name = "GRANT")]
+    pub(crate) grants: Vec<String>,
+    /// Environment of the session and of its credentials.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) env: Option<String>,
+    /// `enforce` applies grants and policy; `observe` records what would have been refused.
+    #[arg(long, value_name = "MODE")]
+    pub(crate) mode: Option<String>,
+    /// Hard end: `90s`, `30m`, `2h`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) ttl: Option<String>,
+    /// Ticket, change or pull request. Repeatable.
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) refs: Vec<String>,
+    /// Weakest containment grade that is accepted.
+    #[arg(long, value_name = "GRADE")]
+    pub(crate) require: Option<String>,
+    /// Accept a named risk: `uncontained`.
+    #[arg(long = "accept-risk", value_name = "RISK")]
+    pub(crate) accept: Vec<String>,
+    /// A host without a credential: `https://host`, or `@package-registries`. Repeatable.
+    #[arg(long = "egress", value_name = "HOST")]
+    pub(crate) egress: Vec<String>,
+    /// Address of a host without a credential that is on this machine or network: `host:port=address`.
+    #[arg(long = "pin", value_name = "PIN")]
+    pub(crate) pins: Vec<String>,
+    /// Let a variable of this name through to the agent.
+    #[arg(long = "pass", value_name = "NAME")]
+    pub(crate) pass: Vec<String>,
+    /// Set a variable for the agent: `NAME=value`. Not for secrets.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Name of the agent; by default the program's.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Write what happened as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json_events: Option<PathBuf>,
+    /// The agent and its arguments.
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// PEM file of certificates that are believed upstream beside the system's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) upstream_ca: Option<PathBuf>,
+    /// Weaker passphrase stretching, for tests.
+    #[arg(long, hide = true)]
+    pub(crate) fast_passphrase: bool,
+    /// Milliseconds added to the wall clock, for tests.
+    #[arg(long, hide = true, default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) clock_offset_ms: i64,
+    /// Bytes of a journal segment, of the reserve and of the free-space floor, for tests.
+    #[arg(long, hide = true, value_name = "SEG,RES,FLOOR")]
+    pub(crate) journal_limits: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuthorityArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// Live sessions.
+    List,
+    /// One session.
+    Show {
+        /// Its id, or the beginning of it.
+        session: String,
+    },
+    /// End a session now.
+    Close {
+        /// Its id, or the beginning of it.
+        session: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Add a credential, or a new version of one. The value comes from standard input.
+    Add {
+        /// Name for people.
+        name: String,
+        /// Service profile, or `http`.
+        #[arg(long)]
+        service: String,
+        /// Environment.
+        #[arg(long)]
+        env: String,
+        /// Where it may go: `api=https://api.example.com`. Default: the profile's hosts. Repeatable.
+        #[arg(long = "host", value_name = "[ALIAS=]ORIGIN")]
+        hosts: Vec<String>,
+        /// In which slot: `bearer`, `basic USER`, `header NAME`, `query NAME`, `cookie NAME`, `path N`, …
+        #[arg(long = "place", value_name = "SLOT")]
+        placement: Option<String>,
+        /// Address of a host on this machine or network: `host:port=address`. Repeatable.
+        #[arg(long = "pin", value_name = "PIN")]
+        pins: Vec<String>,
+        /// Resources that this account is for: `acme/*`. Repeatable.
+        #[arg(long = "resource", value_name = "PATTERN")]
+        resources: Vec<String>,
+        /// Where the value is: `env:NAME`, `file:/path`, `cmd:program arg`.
+        #[arg(long = "from", value_name = "REFERENCE")]
+        reference: Option<String>,
+    },
+    /// All credentials, without values.
+    List,
+    /// Remove a credential.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Who authorised what: human, links, uses and refusals of a session.
+    Lineage {
+        /// Its id, or the beginning of it.
+        session: String,
+    },
+    /// Check the journal's files: order, backlinks, tree, signatures, and every checkpoint that is given.
+    Verify {
+        /// A checkpoint that was seen elsewhere. Repeatable.
+        #[arg(long = "against", value_name = "FILE")]
+        against: Vec<PathBuf>,
+    },
+    /// Print one record.
+    Show {
+        /// Its sequence number.
+        seq: u64,
+    },
+    /// The receipt of a record: verifies offline.
+    Receipt {
+        /// Its sequence number.
+        seq: u64,
+    },
+    /// Print the latest checkpoint.
+    Checkpoint,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Names of the shipped profiles.
+    List,
+    /// One profile, as it is.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Run every example of a profile file.
+    Check {
+        /// The file; without it, every shipped profile.
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// The session; inside one, its own.
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// The last refusal.
+    #[arg(long, required = true)]
+    pub(crate) last: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// For example `MQ-2104`. Without it, all.
+    pub(crate) code: Option<String>,
+}

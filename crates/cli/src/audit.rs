@@ -1,0 +1,222 @@
+//! `audit`: what happened, and whether the journal is whole. `verify` reads files and needs no authority.
+
+use crate::args::{AuditCommand, Global};
+use crate::connect::{block_on, client};
+use crate::out::{Failure, Outcome, exit, plain, print, print_json, say};
+use crate::paths::Paths;
+use hyper::Method;
+use marque_api::control::Lineage;
+use marque_journal::checkpoint::SignedCheckpoint;
+use marque_journal::note::VerifierKey;
+use marque_journal::record;
+use marque_journal::segment::{Expect, Tail, scan};
+use marque_journal::verify::{Anchor, Source, Verdict, Verifier};
+use marque_model::Event;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Largest segment file that is read, in bytes.
+const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+
+pub(crate) fn main(global: &Global, command: &AuditCommand) -> Outcome {
+    match command {
+        AuditCommand::Lineage { session } => lineage(global, session),
+        AuditCommand::Verify { against } => verify(global, against),
+        AuditCommand::Show { seq } => show(global, *seq),
+        AuditCommand::Receipt { seq } => {
+            let client = client(global)?;
+            let path = format!("/v1/receipts/{seq}");
+            let value: serde_json::Value = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
+            print(value.get("receipt").and_then(|v| v.as_str()).unwrap_or("").trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        AuditCommand::Checkpoint => {
+            let client = client(global)?;
+            let value: serde_json::Value =
+                block_on(async { Ok(client.call(Method::POST, "/v1/checkpoint", None::<&()>).await?) })?;
+            print(value.get("checkpoint").and_then(|v| v.as_str()).unwrap_or("").trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn lineage(global: &Global, session: &str) -> Outcome {
+    let client = client(global)?;
+    let path = format!("/v1/sessions/{session}/lineage");
+    let lineage: Lineage = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
+    if global.json {
+        return print_json(&lineage);
+    }
+    print_lineage(&lineage);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn print_lineage(lineage: &Lineage) {
+    let purpose = plain(lineage.purpose.as_deref().unwrap_or("(erased)"));
+    print(&format!("{} ({}) authorised session {} for `{purpose}`", lineage.human, lineage.proof, lineage.session));
+    for (depth, hop) in lineage.hops.iter().enumerate() {
+        let policy = hop.policy.as_deref().unwrap_or("none");
+        print(&format!("{:indent$}→ {} under policy {policy}", "", plain(&hop.agent), indent = depth * 2));
+        for grant in &hop.grants {
+            print(&format!("{:indent$}  {}", "", plain(grant), indent = depth * 2));
+        }
+    }
+    for view in &lineage.uses {
+        let credential = view.credential.as_deref().map(|c| format!(" with {c}")).unwrap_or_default();
+        let resource = view.resource.as_deref().map(|r| format!(" {}", plain(r))).unwrap_or_default();
+        print(&format!(
+            "{:>7}  {:<8} {} {}{resource} ({}){credential}: {}",
+            view.seq,
+            view.what,
+            plain(&view.service),
+            plain(&view.operation),
+            view.effect,
+            view.result
+        ));
+    }
+}
+
+/// Every record of the journal's files, in order, handed to `each`; says what is wrong with the files themselves.
+fn read_segments(dir: &Path, mut each: impl FnMut(&[u8])) -> Result<Vec<String>, Failure> {
+    let journal = dir.join("journal");
+    let unreadable = |e: std::io::Error| Failure::new(format!("`{}`: {e}", journal.display()), "give the data directory");
+    let mut names: Vec<_> = std::fs::read_dir(&journal)
+        .map_err(unreadable)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "seg"))
+        .collect();
+    names.sort();
+    let mut findings = Vec::new();
+    let mut expect = Expect::default();
+    let last = names.len().saturating_sub(1);
+    for (index, path) in names.iter().enumerate() {
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
+        if size > SEGMENT_BYTES_MAX {
+            findings.push(format!("`{}` is longer than a segment can be", path.display()));
+            break;
+        }
+        let bytes = std::fs::read(path).map_err(unreadable)?;
+        match scan(&bytes, &expect) {
+            Err(fault) => {
+                findings.push(format!("`{}`: {fault}", path.display()));
+                break;
+            }
+            Ok(scan) => {
+                for record in scan.records() {
+                    each(record);
+                }
+                match &scan.tail {
+                    Tail::Clean => {}
+                    Tail::Torn { .. } if index == last => {
+                        findings.push(format!("`{}` ends in a batch that was not finished", path.display()));
+                    }
+                    other => {
+                        findings.push(format!("`{}` is damaged: {other:?}", path.display()));
+                        break;
+                    }
+                }
+                expect = Expect {
+                    number: scan.header.number.checked_add(1),
+                    first_seq: Some(scan.next_seq),
+                    instance: Some(scan.header.instance),
+                    root: None,
+                    previous: Some(scan.tip),
+                };
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// The verifier key of the log, from the first record.
+fn log_key(dir: &Path) -> Result<VerifierKey, Failure> {
+    let mut key = None;
+    read_segments(dir, |bytes| {
+        if key.is_none()
+            && let Ok(record) = record::decode(bytes)
+            && let Ok(Event::InstanceInit(init)) = Event::decode(record.kind(), record.body())
+        {
+            key = VerifierKey::parse(&init.checkpoint_vkey).ok();
+        }
+    })?;
+    key.ok_or_else(|| Failure::new("the journal has no first record", "give the data directory of an authority"))
+}
+
+fn anchor(path: &Path, key: &VerifierKey, source: Source) -> Result<Anchor, String> {
+    let bytes = std::fs::read(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    let signed = SignedCheckpoint::open(&bytes, key).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    Ok(Anchor::new(&signed.checkpoint, source))
+}
+
+fn verify(global: &Global, against: &[std::path::PathBuf]) -> Outcome {
+    let paths = Paths::of(global)?;
+    let key = log_key(&paths.data)?;
+    let mut findings = Vec::new();
+    let mut anchors = Vec::new();
+    let own = paths.data.join("journal/checkpoint");
+    if own.exists() {
+        match anchor(&own, &key, Source::Own) {
+            Ok(found) => anchors.push(found),
+            Err(why) => findings.push(why),
+        }
+    }
+    for path in against {
+        match anchor(path, &key, Source::Remembered) {
+            Ok(found) => anchors.push(found),
+            Err(why) => findings.push(why),
+        }
+    }
+    if let Some(remembered) = crate::run::mark::checkpoint(&paths, &key)? {
+        anchors.push(Anchor::new(&remembered, Source::Remembered));
+    }
+    let mut verifier = Verifier::new(anchors);
+    findings.extend(read_segments(&paths.data, |bytes| verifier.push(bytes))?);
+    let report = verifier.finish();
+    findings.extend(report.findings.iter().map(ToString::to_string));
+    let window = report.unwitnessed();
+    if global.json {
+        print_json(&serde_json::json!({
+            "schema": "marque/verify.v1",
+            "records": report.records,
+            "witnessed_to": report.witnessed_to,
+            "unwitnessed": window.map(|w| [w.from, w.to]),
+            "findings": findings,
+        }))?;
+    } else {
+        for finding in &findings {
+            say(&format!("finding: {}", plain(finding)));
+        }
+        if let Some(window) = window {
+            print(&format!("records {} to {} are younger than every remembered checkpoint", window.from, window.to));
+        }
+    }
+    match (findings.is_empty(), report.verdict()) {
+        (true, Verdict::Intact { .. }) => {
+            if !global.json {
+                print(&format!("{} records intact", report.records));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Ok(ExitCode::from(exit::VERIFICATION)),
+    }
+}
+
+fn show(global: &Global, seq: u64) -> Outcome {
+    let paths = Paths::of(global)?;
+    let mut found = None;
+    read_segments(&paths.data, |bytes| {
+        if let Ok(record) = record::decode(bytes)
+            && record.seq() == seq
+        {
+            let head = format!("{:#?}", record.head());
+            let event = Event::decode(record.kind(), record.body());
+            found = Some(format!("{head}\n{}", event.map_or_else(|e| e.to_string(), |e| format!("{e:#?}"))));
+        }
+    })?;
+    let text = found.ok_or_else(|| Failure::new(format!("there is no record {seq}"), "see `marque audit verify`"))?;
+    for line in text.lines() {
+        print(&plain(line));
+    }
+    Ok(ExitCode::SUCCESS)
+}

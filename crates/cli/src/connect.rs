@@ -1,0 +1,85 @@
+//! Finding the authority, and starting one where there is none.
+
+use crate::args::Global;
+use crate::auth;
+use crate::out::{Failure, say};
+use crate::paths::Paths;
+use hyper::Method;
+use marque_api::control::{Init, InitDone, Status, Unseal};
+use marque_client::Client;
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+/// A runtime for the client: one thread, one call.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|e| Failure::new(e.to_string(), "free some descriptors"))?.block_on(work)
+}
+
+/// A client of the running authority.
+pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
+    Ok(Client::new(&Paths::of(global)?.socket))
+}
+
+pub(crate) async fn status(client: &Client) -> Result<Status, marque_client::Error> {
+    client.call(Method::GET, "/v1/status", None::<&()>).await
+}
+
+/// Finds or starts the authority, sets or asks for the passphrase, opens the seal. Returns the passphrase, because the
+/// act that follows needs it too: people are asked once.
+pub(crate) async fn open(global: &Global, paths: &Paths) -> Result<(Client, String), Failure> {
+    let client = Client::new(&paths.socket);
+    let status = match status(&client).await {
+        Ok(status) => status,
+        Err(marque_client::Error::Unreachable { .. }) => {
+            start(paths)?;
+            say(&format!("Started     a local authority, data in {}", paths.data.display()));
+            status(&client).await?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if !status.initialised {
+        let passphrase = auth::new_passphrase(global)?;
+        let init = Init { passphrase: passphrase.clone() };
+        let done: InitDone = client.call(Method::POST, "/v1/init", Some(&init)).await?;
+        say(&format!("Recovery    key, shown once, the only way back if the passphrase is lost: {}", done.recovery_key));
+        return Ok((client, passphrase));
+    }
+    let passphrase = auth::passphrase(global, "marque passphrase: ")?;
+    if status.sealed {
+        let unseal = Unseal { passphrase: passphrase.clone() };
+        let _: Status = client.call(Method::POST, "/v1/unseal", Some(&unseal)).await?;
+    }
+    Ok((client, passphrase))
+}
+
+/// Starts `marque serve` in its own process group and waits for its word that the API answers.
+fn start(paths: &Paths) -> Result<(), Failure> {
+    paths.create()?;
+    let failed = |e: std::io::Error| Failure::new(format!("an authority cannot be started: {e}"), "run `marque serve` to see why");
+    let log = std::fs::File::create(paths.data.join("authority.log")).map_err(failed)?;
+    let mut child = Command::new(std::env::current_exe().map_err(failed)?)
+        .arg("serve")
+        .arg("--data-dir")
+        .arg(&paths.data)
+        .arg("--state-dir")
+        .arg(&paths.state)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .map_err(failed)?;
+    let mut line = String::new();
+    if let Some(output) = child.stdout.take() {
+        BufReader::new(output).read_line(&mut line).map_err(failed)?;
+    }
+    if line.is_empty() {
+        let status = child.wait().map_err(failed)?;
+        let log = std::fs::read_to_string(paths.data.join("authority.log")).unwrap_or_default();
+        let last = log.lines().last().unwrap_or("it said nothing").to_owned();
+        return Err(Failure::new(format!("the authority ended with {status}: {last}"), "run `marque serve` to see why"));
+    }
+    Ok(())
+}

@@ -1,0 +1,312 @@
+//! The authority, as the gateway asks it. This is where the two meet: neither knows the other's types.
+
+use marque_authority::admit::{Meaning, Permit, Request, Settled};
+use marque_authority::{Authority, Error, Leaf, Listener, Listeners};
+use marque_detect::Secret;
+use marque_detect::oracle::Verdict;
+use marque_detect::scrub::{Hits, Needles};
+use marque_gateway::{
+    Admitted, Attachment, DialPlan, Ending, Gate, Handle, Intended, Kind, LeafKey, ListenerId, Mode, Outcome, Peer,
+    Problem, Route, RoutePlan, Service, SessionCa, Socket,
+};
+use marque_model::{Effect, Target};
+use marque_wire::answer::{Fate, Found};
+use marque_wire::profile::{Extracted, Profile};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Bytes of an unknown answer that one use may carry where no limit says less.
+const BYTES_MAX: u64 = 16 << 30;
+
+/// What is made once per leaf.
+pub(crate) struct Seat {
+    leaf: Arc<Leaf>,
+    ca: Arc<SessionCa>,
+    routes: HashMap<Target, (bool, Arc<RoutePlan>)>,
+}
+
+/// The authority behind the gateway's seam.
+pub(crate) struct AuthorityGate {
+    authority: Arc<Authority>,
+    roots: Arc<RootCertStore>,
+    seats: RwLock<HashMap<u64, Arc<Seat>>>,
+    /// Who may connect: this process's own user.
+    uid: u32,
+}
+
+struct Gateway {
+    gate: Arc<AuthorityGate>,
+    handle: Handle<AuthorityGate>,
+}
+
+/// Starts a gateway for the authority and tells the authority of it.
+pub(crate) fn start(authority: &Arc<Authority>) -> Result<(), Error> {
+    let gate = Arc::new(AuthorityGate {
+        roots: Arc::new(roots(authority.extra_roots_pem())?),
+        authority: authority.clone(),
+        seats: RwLock::default(),
+        uid: rustix::process::getuid().as_raw(),
+    });
+    let (service, handle) = Service::new(marque_gateway::Options::default(), gate.clone());
+    // It ends with the process: sessions are ended, and their streams cut, one by one before that.
+    tokio::spawn(service.run(std::future::pending()));
+    authority.set_listeners(Arc::new(Gateway { gate, handle }));
+    Ok(())
+}
+
+fn roots(extra: Option<&str>) -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    let bad = |e: String| Error::Journal(format!("the certificates for upstreams cannot be read: {e}"));
+    // A system without roots can still reach upstreams whose certificates were named.
+    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(pem) = extra {
+        for cert in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let cert = cert.map_err(|e| bad(e.to_string()))?;
+            store.add(cert).map_err(|e| bad(e.to_string()))?;
+        }
+    }
+    Ok(store)
+}
+
+impl Listeners for Gateway {
+    fn open(&self, leaf: &Arc<Leaf>) -> Result<Listener, Error> {
+        let failed = |what: String| Error::Journal(format!("the session's proxy cannot be opened: {what}"));
+        let named = leaf.roads.keys().filter(|t| t.ip().is_none());
+        let mut hosts: Vec<String> = named.map(|t| t.host().to_owned()).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        let now_s = self.gate.authority.now_ms() / 1000;
+        let ca = SessionCa::new(&hosts, now_s, leaf.not_after_ms / 1000).map_err(|e| failed(e.to_string()))?;
+        let ca_pem = ca.root_pem().to_owned();
+        let routes = leaf.roads.values().map(|road| {
+            let profile = match &road.profile {
+                Some(profile) => profile.clone(),
+                None => Arc::new(Profile::generic("http", road.target.clone())),
+            };
+            let placements = road.candidates.iter().map(|c| c.placement.clone()).collect();
+            let dial = if road.pins.is_empty() { DialPlan::Public } else { DialPlan::Pinned(road.pins.clone()) };
+            let plan =
+                RoutePlan::new(road.target.clone(), &*road.alias, profile, placements, dial, self.gate.roots.clone());
+            (road.target.clone(), (!road.candidates.is_empty(), Arc::new(plan)))
+        });
+        let seat = Seat { leaf: leaf.clone(), ca: Arc::new(ca), routes: routes.collect() };
+        self.gate.seats.write().unwrap_or_else(PoisonError::into_inner).insert(leaf.key, Arc::new(seat));
+        let socket = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).map_err(|e| failed(e.to_string()))?;
+        let address = socket.local_addr().map_err(|e| failed(e.to_string()))?;
+        self.handle
+            .listen(ListenerId(leaf.key), Socket::Tcp(socket), Mode::Proxy)
+            .map_err(|e| failed(e.to_string()))?;
+        Ok(Listener { address, ca_pem })
+    }
+
+    fn close(&self, leaf: &Arc<Leaf>) {
+        self.handle.close(ListenerId(leaf.key));
+        self.gate.seats.write().unwrap_or_else(PoisonError::into_inner).remove(&leaf.key);
+    }
+}
+
+fn problem(of: &marque_api::Problem) -> Problem {
+    Problem {
+        status: of.status(),
+        code: of.code.text(),
+        title: of.detail.clone(),
+        help: of.help.clone(),
+        retry_after_s: of.retry_after_s,
+        approval_url: of.approval.clone(),
+    }
+}
+
+fn stranger(why: &str) -> Problem {
+    let code = marque_api::Code::PROXY_AUTH;
+    Problem::new(code.status(), code.text(), why, "use the proxy variables that `marque run` set")
+}
+
+impl AuthorityGate {
+    fn seat(&self, key: u64) -> Option<Arc<Seat>> {
+        self.seats.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+
+    fn meanings(&self, use_: &Intended) -> Vec<Meaning> {
+        let actions = use_.extracted.actions();
+        if actions.is_empty() {
+            let why = match &use_.extracted {
+                Extracted::Unknown { why } => why.clone(),
+                _ => String::new(),
+            };
+            return vec![Meaning {
+                operation: "unknown".into(),
+                resource: use_.path.clone().unwrap_or_default(),
+                effect: Effect::Unparsed,
+                attributes: BTreeMap::from([("why".to_owned(), why)]),
+            }];
+        }
+        let meaning = |m: &marque_wire::profile::Meaning| Meaning {
+            operation: m.operation.clone(),
+            resource: m.resource.clone(),
+            effect: m.effect,
+            attributes: m.attributes.clone(),
+        };
+        actions.iter().map(meaning).collect()
+    }
+}
+
+impl Gate for AuthorityGate {
+    type Leaf = Seat;
+    type Permit = Permit;
+
+    fn identify(&self, listener: ListenerId, proxy_auth: Option<&str>, peer: &Peer) -> Result<Arc<Seat>, Problem> {
+        let seat = self.seat(listener.0).ok_or_else(|| stranger("the session is over"))?;
+        let shown = proxy_auth.and_then(basic_password).ok_or_else(|| stranger("the connection shows no proxy secret"))?;
+        let digest = marque_chain::sha256(&shown).0;
+        if !marque_detect::Secret::new(digest.to_vec()).eq_bytes(&seat.leaf.proxy_secret) {
+            return Err(stranger("the proxy secret is not this session's"));
+        }
+        match peer {
+            Peer::Tcp { remote, local } if crate::peer::uid_of(*remote, *local) != Some(self.uid) => {
+                Err(stranger("the connection comes from another user"))
+            }
+            _ => Ok(seat),
+        }
+    }
+
+    fn leaf_key(&self, seat: &Seat) -> LeafKey {
+        LeafKey(seat.leaf.key)
+    }
+
+    fn ca(&self, seat: &Seat) -> Arc<SessionCa> {
+        seat.ca.clone()
+    }
+
+    fn route(&self, seat: &Arc<Seat>, target: &Target) -> Route {
+        let leaf = &seat.leaf;
+        match seat.routes.get(target) {
+            Some((true, plan)) => Route::Governed(plan.clone()),
+            Some((false, plan)) => Route::Open(plan.clone()),
+            None if leaf.mode == marque_model::Mode::Observe => {
+                let profile = Arc::new(Profile::generic("http", target.clone()));
+                let plan = RoutePlan::new(target.clone(), "api", profile, Vec::new(), DialPlan::Public, self.roots.clone());
+                Route::PassThrough(Arc::new(plan))
+            }
+            None => {
+                let refused = marque_api::Problem::new(
+                    marque_api::Code::HOST,
+                    format!("this session, whose purpose is `{}`, has no way to `{}`", leaf.purpose, target.host()),
+                    "use a host of the session, or ask its human for `--egress` or a grant",
+                );
+                Route::Refused(problem(&refused))
+            }
+        }
+    }
+
+    async fn admit(&self, seat: &Arc<Seat>, route: &Arc<RoutePlan>, use_: Intended) -> Result<Admitted<Permit>, Problem> {
+        let leaf = &seat.leaf;
+        let (needles, guessable) = leaf.needles.current();
+        if use_.kind == Kind::Tunnel {
+            let permit = self.authority.pass_host(leaf, &route.target).await.map_err(|p| problem(&p))?;
+            return Ok(admitted(permit, needles, guessable));
+        }
+        let road = leaf.roads.get(&route.target).cloned();
+        let Some(road) = road else {
+            // Observe mode, plain HTTP to an unlisted host.
+            let permit = self.authority.pass_host(leaf, &route.target).await.map_err(|p| problem(&p))?;
+            return Ok(admitted(permit, needles, guessable));
+        };
+        let request = Request {
+            meanings: self.meanings(&use_),
+            method: use_.method.clone(),
+            path: use_.path.clone().unwrap_or_default(),
+            uri: use_.uri.clone(),
+            content: use_.content,
+        };
+        let granted = self.authority.admit(leaf, &road, request).await.map_err(|p| problem(&p))?;
+        let withhold = {
+            let hits = leaf.hits.lock();
+            hits.get(&route.target).is_some_and(|ledger| ledger.verdict() == Verdict::Withhold)
+        };
+        let attachment = |(placement, secret)| Attachment { placement, placeholder: None, secret };
+        Ok(Admitted {
+            permit: granted.permit,
+            attachments: granted.attachment.map(attachment).into_iter().collect(),
+            credential: granted.credential,
+            needles: granted.needles,
+            guessable: granted.guessable,
+            withhold,
+            request_bytes_max: granted.bytes_max.unwrap_or(BYTES_MAX),
+            answer_bytes_max: granted.bytes_max.unwrap_or(BYTES_MAX),
+        })
+    }
+
+    fn settle(&self, permit: Permit, outcome: Outcome) {
+        let verdict = match outcome.ending {
+            Ending::Completed | Ending::Withheld => 1,
+            Ending::Aborted | Ending::Cut | Ending::Limit | Ending::NotSent => 2,
+            Ending::UpstreamFailed => 4,
+        };
+        let settled = Settled {
+            verdict,
+            status: outcome.status.unwrap_or(0),
+            bytes: outcome.request_bytes.saturating_add(outcome.answer_bytes),
+            scrubbed: outcome.hits,
+            content: outcome.request_sha256,
+            opaque: outcome.opaque,
+        };
+        self.authority.settle(permit, settled);
+    }
+
+    fn refused(&self, listener: ListenerId, seat: Option<&Arc<Seat>>, target: Option<&Target>, refused: &Problem) {
+        let Some(seat) = seat.cloned().or_else(|| self.seat(listener.0)) else { return };
+        let leaf = &seat.leaf;
+        let code = marque_api::Code::from_text(refused.code).unwrap_or(marque_api::Code::MALFORMED);
+        let host = target.map_or_else(|| "?".to_owned(), |t| t.host().to_owned());
+        let known = marque_api::Problem::new(code, refused.title.clone(), refused.help.clone());
+        self.authority.refused_by_gateway(leaf, host, &known);
+    }
+
+    async fn ended(&self, seat: &Arc<Seat>) {
+        seat.leaf.over().await;
+    }
+
+    fn scrub_hit(&self, seat: &Arc<Seat>, route: &RoutePlan, needles: &Needles, hits: &Hits, new: u32) -> Verdict {
+        let low = hits.iter().any(|(id, _)| needles.is_low_entropy(id));
+        seat.leaf.hits.lock().entry(route.target.clone()).or_default().record(new, low)
+    }
+
+    fn keep_answer(&self, seat: &Arc<Seat>, route: &RoutePlan, field: &str, value: Secret) -> Result<String, Problem> {
+        self.authority.keep_answer(&seat.leaf, &route.target, field, value).map_err(|p| problem(&p))
+    }
+
+    fn answer_carried(&self, seat: &Arc<Seat>, route: &RoutePlan, found: &[Found]) {
+        for one in found.iter().filter(|f| f.fate == Fate::Passed) {
+            self.authority.exposed(&seat.leaf, format!("{} from `{}`", one.carrier, route.target.host()));
+        }
+    }
+
+    fn restore_answer(&self, seat: &Arc<Seat>, route: &RoutePlan, _slot: &str, placeholder: &str) -> Option<Secret> {
+        self.authority.restore_answer(&seat.leaf, &route.target, placeholder)
+    }
+}
+
+fn admitted(permit: Permit, needles: Arc<Needles>, guessable: bool) -> Admitted<Permit> {
+    Admitted {
+        permit,
+        attachments: Vec::new(),
+        credential: None,
+        needles,
+        guessable,
+        withhold: false,
+        request_bytes_max: BYTES_MAX,
+        answer_bytes_max: BYTES_MAX,
+    }
+}
+
+/// The password of `Basic …`.
+fn basic_password(value: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    let encoded = value.strip_prefix("Basic ")?;
+    let decoded = base64::engine::general_purpose::STANDARD.decode(encoded).ok()?;
+    let at = decoded.iter().position(|b| *b == b':')?;
+    decoded.get(at + 1..).map(<[u8]>::to_vec)
+}

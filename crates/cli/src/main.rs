@@ -1,0 +1,49 @@
+//! # marque
+//!
+//! *Purpose*: the one binary. Parses arguments, wires the parts together, prints.
+//!
+//! *Not its job*: deciding anything.
+//!
+//! *Invariants*: stdout carries the thing asked for, stderr the rest; no secret in argv, in an error or in output.
+//!
+//! *How to test*: `cargo test -p marque-cli`, which runs this binary.
+
+mod args;
+mod audit;
+mod auth;
+mod connect;
+mod credential;
+mod explain;
+mod gate;
+mod out;
+mod paths;
+mod peer;
+mod run;
+mod serve;
+mod service;
+mod session;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Run(ref args) => return run::main(&cli.global, args),
+        Command::Serve(ref args) => serve::main(&cli.global, args),
+        Command::Authority(ref args) => serve::authority(&cli.global, args),
+        Command::Status => session::status(&cli.global),
+        Command::Stop => session::stop(&cli.global),
+        Command::Session(ref command) => session::main(&cli.global, command),
+        Command::Credential(ref command) => credential::main(&cli.global, command),
+        Command::Audit(ref command) => audit::main(&cli.global, command),
+        Command::Service(ref command) => service::main(&cli.global, command),
+        Command::Why(ref args) => session::why(&cli.global, args),
+        Command::Explain(ref args) => explain::main(args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => failure.report(cli.global.json),
+    }
+}

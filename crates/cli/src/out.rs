@@ -1,0 +1,112 @@
+//! Printing: data on stdout, the rest on stderr, errors in one form.
+
+use marque_api::{Code, Problem};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Exit codes (documented in the README).
+pub(crate) mod exit {
+    pub(crate) const FAILURE: u8 = 1;
+    pub(crate) const USAGE: u8 = 2;
+    pub(crate) const DENIED: u8 = 3;
+    pub(crate) const AUTH: u8 = 4;
+    pub(crate) const APPROVAL: u8 = 5;
+    pub(crate) const UNREACHABLE: u8 = 6;
+    pub(crate) const VERIFICATION: u8 = 7;
+    pub(crate) const FINDINGS: u8 = 8;
+}
+
+/// Why a command failed.
+pub(crate) enum Failure {
+    /// A refusal with a code.
+    Problem(Problem),
+    /// Anything else, with the next step.
+    Plain {
+        /// What went wrong.
+        what: String,
+        /// What to do.
+        help: String,
+        /// Exit code.
+        code: u8,
+    },
+}
+
+pub(crate) type Outcome = Result<ExitCode, Failure>;
+
+impl Failure {
+    pub(crate) fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Plain { what: what.into(), help: help.into(), code: exit::FAILURE }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::Plain { what: what.into(), help: help.into(), code: exit::USAGE }
+    }
+
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Plain { code, .. } => *code,
+            Self::Problem(problem) => match problem.code {
+                Code::AUTH | Code::SEALED => exit::AUTH,
+                Code::APPROVAL_PENDING => exit::APPROVAL,
+                Code::UNREACHABLE => exit::UNREACHABLE,
+                Code::TAMPERED | Code::ROLLED_BACK => exit::VERIFICATION,
+                Code::INPUT | Code::PURPOSE | Code::GRANT | Code::TASK | Code::PROFILE => exit::USAGE,
+                Code::NOT_FOUND | Code::CONFLICT | Code::JOURNAL | Code::NO_SPACE => exit::FAILURE,
+                _ => exit::DENIED,
+            },
+        }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Problem(p) => format!("error[{}]: {}\nhelp: {}", p.code.text(), p.detail, p.help),
+            Self::Plain { what, help, .. } => format!("error: {what}\nhelp: {help}"),
+        }
+    }
+
+    pub(crate) fn report(&self, json: bool) -> ExitCode {
+        match self {
+            Self::Problem(problem) if json => say(&problem.to_json()),
+            _ => say(&self.text()),
+        }
+        ExitCode::from(self.exit_code())
+    }
+}
+
+impl From<marque_client::Error> for Failure {
+    fn from(error: marque_client::Error) -> Self {
+        match error {
+            marque_client::Error::Refused(problem) => Self::Problem(problem),
+            other => Self::Problem(Problem::new(other.code(), other.to_string(), "start one with `marque serve` or `marque run`")),
+        }
+    }
+}
+
+impl From<marque_authority::Error> for Failure {
+    fn from(error: marque_authority::Error) -> Self {
+        Self::Problem(error.to_problem())
+    }
+}
+
+/// A line on stderr. A closed stderr has nobody to be told.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// The thing asked for, on stdout. A reader that went away ends the command quietly.
+pub(crate) fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// JSON on stdout.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Outcome {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new(e.to_string(), "report this"))?;
+    print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Text of others, for a terminal: no control and no bidirectional characters.
+pub(crate) fn plain(text: &str) -> String {
+    let odd = |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,42 @@
+//! What `run` says, on stderr. What is weaker than it looks comes first.
+
+use super::task::Plan;
+use crate::out::{plain, say};
+use crate::session::statement_lines;
+use marque_api::control::{SessionOpened, Statement};
+use marque_model::Grade;
+
+/// Names of withheld variables that are printed.
+const NAMES_SHOWN: usize = 6;
+
+pub(super) fn containment(grade: Grade) {
+    if grade == Grade::D {
+        say("Contained   D: nothing. The agent runs as you and can read your files, other processes' environment and your");
+        say("            keyring, and can go around the proxy. Credentials that marque holds stay out of its reach.");
+    } else {
+        say(&format!("Contained   {grade}"));
+    }
+}
+
+pub(super) fn opening(plan: &Plan, opened: &SessionOpened, withheld: &[String]) {
+    let brokered = if opened.brokered.is_empty() { "nothing".to_owned() } else { opened.brokered.join(" · ") };
+    say(&format!("Brokered    {}", plain(&brokered)));
+    if !withheld.is_empty() {
+        let shown: Vec<String> = withheld.iter().take(NAMES_SHOWN).map(|n| plain(n)).collect();
+        let more = withheld.len().saturating_sub(NAMES_SHOWN);
+        let rest = if more > 0 { format!(", {more} more") } else { String::new() };
+        say(&format!("Withheld    {}{rest} (let one through with --pass NAME)", shown.join(", ")));
+    }
+    match plan.mode.as_str() {
+        "observe" => say("Mode        observe: grants are recorded, not applied; credentials stay out of reach"),
+        _ => say("Mode        enforce"),
+    }
+    say(&format!("Session     {}  {}  \"{}\"", opened.session, plan.environment, plain(&plan.purpose)));
+}
+
+pub(super) fn statement(statement: &Statement) {
+    for line in statement_lines(statement) {
+        say(&line);
+    }
+    say(&format!("Proof       marque audit lineage {}", statement.session));
+}

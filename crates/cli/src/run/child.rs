@@ -1,0 +1,122 @@
+//! The agent's process: started with the session's environment, ended with the session.
+
+use crate::out::{Failure, say};
+use marque_client::Lines;
+use marque_model::Grade;
+use rustix::process::{Pid, Signal, kill_process, set_child_subreaper};
+use std::process::ExitStatus;
+use tokio::process::{Child, Command};
+
+/// Cannot be executed, and is not there: as shells say it.
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// What contains the agent. Nothing does yet, so nothing more is claimed.
+pub(super) const fn measured_grade() -> Grade {
+    Grade::D
+}
+
+#[derive(serde::Deserialize)]
+struct Event {
+    event: String,
+}
+
+/// Runs the agent until it exits or the session ends; then nothing of it is left among this process's descendants.
+pub(super) async fn run(command: &[String], vars: Vec<(String, String)>, held: &mut Lines) -> Result<u8, Failure> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(Failure::usage("there is no command", "write it behind `--`"));
+    };
+    // Descendants that lose their parent become ours, so that they can be found at the end.
+    set_child_subreaper(Some(rustix::process::getpid())).map_err(|e| Failure::new(e.to_string(), "run on Linux"))?;
+    let mut child = match Command::new(program).args(arguments).env_clear().envs(vars).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            say(&format!("error: `{program}` cannot be started: {error}\nhelp: give the path of a program"));
+            return Ok(if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE });
+        }
+    };
+    let code = wait(&mut child, held).await;
+    sweep();
+    code
+}
+
+async fn wait(child: &mut Child, held: &mut Lines) -> Result<u8, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let broken = |e: std::io::Error| Failure::new(e.to_string(), "try again");
+    // The terminal sends these to the agent too; it decides. A request to end is passed on.
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+    let mut quit = signal(SignalKind::quit()).map_err(broken)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;
+    let mut watching = true;
+    loop {
+        tokio::select! {
+            status = child.wait() => return Ok(code_of(status.map_err(broken)?)),
+            _ = interrupt.recv() => {}
+            _ = quit.recv() => {}
+            _ = terminate.recv() => pass_on(child, Signal::TERM),
+            _ = hangup.recv() => pass_on(child, Signal::HUP),
+            line = held.next::<Event>(), if watching => match line {
+                Ok(Some(event)) if event.event != "ended" => {}
+                other => {
+                    watching = false;
+                    say(match other {
+                        Ok(_) => "Session     ended by the authority; stopping the agent",
+                        Err(_) => "Session     the authority is gone; stopping the agent",
+                    });
+                    pass_on(child, Signal::KILL);
+                }
+            },
+        }
+    }
+}
+
+fn pass_on(child: &Child, which: Signal) {
+    if let Some(pid) = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw) {
+        // A child that is gone needs no signal.
+        let _ = kill_process(pid, which);
+    }
+}
+
+fn code_of(status: ExitStatus) -> u8 {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => u8::try_from(code & 0xff).unwrap_or(1),
+        (None, Some(number)) => u8::try_from(128 + (number & 0x7f)).unwrap_or(1),
+        _ => 1,
+    }
+}
+
+/// Kills what the agent left behind: every descendant of this process, until there is none. A process can leave this
+/// tree only with the kernel's help (another subreaper), which grade D does not prevent.
+fn sweep() {
+    for _ in 0..64 {
+        let left = descendants(std::process::id());
+        if left.is_empty() {
+            return;
+        }
+        for pid in left {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // Gone already is as good as killed.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        // Waits for one of them, which is now this process's child.
+        while let Ok(Some(_)) = rustix::process::wait(rustix::process::WaitOptions::empty()) {}
+    }
+}
+
+fn descendants(of: u32) -> Vec<u32> {
+    let mut out = Vec::new();
+    let mut next = vec![of];
+    while let Some(pid) = next.pop() {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        for task in tasks.flatten() {
+            let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            let ids: Vec<u32> = children.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+            out.extend(&ids);
+            next.extend(ids);
+        }
+    }
+    out
+}

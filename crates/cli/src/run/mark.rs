@@ -1,0 +1,33 @@
+//! What this launcher was told, kept outside the data directory: the latest checkpoint of every statement. A journal that
+//! does not contain it is refused later.
+
+use crate::out::Failure;
+use crate::paths::Paths;
+use marque_api::control::{SessionOpened, Statement};
+use marque_journal::checkpoint::{Checkpoint, SignedCheckpoint};
+use marque_journal::note::VerifierKey;
+
+const FILE: &str = "last-checkpoint";
+
+/// Keeps the statement's checkpoint.
+pub(super) fn remember(paths: &Paths, _opened: &SessionOpened, statement: &Statement) -> Result<(), Failure> {
+    let Some(note) = &statement.checkpoint else { return Ok(()) };
+    let failed = |e: std::io::Error| Failure::new(format!("the checkpoint cannot be remembered: {e}"), "give another `--state-dir`");
+    let (path, fresh) = (paths.state.join(FILE), paths.state.join(format!("{FILE}.new")));
+    std::fs::write(&fresh, note).map_err(failed)?;
+    std::fs::rename(&fresh, &path).map_err(failed)
+}
+
+/// The checkpoint that was remembered, if there is one.
+pub(crate) fn checkpoint(paths: &Paths, key: &VerifierKey) -> Result<Option<Checkpoint>, Failure> {
+    let path = paths.state.join(FILE);
+    match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(format!("`{}`: {error}", path.display()), "make it readable")),
+        Ok(bytes) => {
+            let signed = SignedCheckpoint::open(&bytes, key);
+            let signed = signed.map_err(|e| Failure::new(format!("`{}`: {e}", path.display()), "find out who changed it"))?;
+            Ok(Some(signed.checkpoint))
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! `marque serve`: the signer in this process, the authority in a child. A child that dies is started again within a
+//! second and finds the seal as open as it was; a signer that dies takes the authority with it.
+
+use crate::args::{AuthorityArgs, Global, ServeArgs};
+use crate::out::{Failure, Outcome, print, say};
+use crate::paths::Paths;
+use marque_authority::signer::{Signer, SignerClient, SignerOptions};
+use marque_authority::control::{self, Control};
+use marque_authority::{Authority, Options};
+use marque_store::seal::Stretch;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Starts in a row that may fail before `serve` gives up.
+const RESTARTS_MAX: u32 = 5;
+/// A child that lived this long did not fail to start.
+const LIVED: Duration = Duration::from_secs(10);
+
+fn failed(what: &str) -> impl Fn(std::io::Error) -> Failure + '_ {
+    move |e| Failure::new(format!("{what}: {e}"), "see `marque explain MQ-5104`")
+}
+
+/// No core, no ptrace, no reading of this process's memory by others of the same user (threats C15, 0.12).
+pub(crate) fn harden() -> Result<(), Failure> {
+    let io = |e: rustix::io::Errno| Failure::new(format!("the process cannot be protected: {e}"), "run on Linux");
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io)?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(io)
+}
+
+pub(crate) fn main(global: &Global, args: &ServeArgs) -> Outcome {
+    harden()?;
+    let paths = Paths::of(global)?;
+    paths.create()?;
+    if UnixStream::connect(&paths.socket).is_ok() {
+        let what = format!("an authority listens at `{}` already", paths.socket.display());
+        return Err(Failure::new(what, "use it, or stop it with `marque stop`"));
+    }
+    let stretch = if args.fast_passphrase { Stretch { memory_kib: 8, passes: 1, lanes: 1 } } else { Stretch::default() };
+    let mut signer = Signer::load(&SignerOptions { dir: paths.signer.clone(), stretch })?;
+    let mut failures = 0;
+    loop {
+        let began = Instant::now();
+        let (mut ours, theirs) = UnixStream::pair().map_err(failed("no socket pair"))?;
+        let mut child = spawn(&paths, args, theirs)?;
+        detach_stdout();
+        // Returns when the child is gone, or closed its end.
+        let served = signer.serve(&mut ours);
+        let status = child.wait().map_err(failed("the authority cannot be waited for"))?;
+        if status.success() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        failures = if began.elapsed() > LIVED { 0 } else { failures + 1 };
+        let why = served.err().map_or_else(|| status.to_string(), |e| format!("{status}, {e}"));
+        if failures >= RESTARTS_MAX || status.code() == Some(i32::from(crate::out::exit::USAGE)) {
+            return Err(Failure::new(format!("the authority does not start: {why}"), "read the lines above"));
+        }
+        say(&format!("marque: the authority ended ({why}); starting it again"));
+    }
+}
+
+fn spawn(paths: &Paths, args: &ServeArgs, signer: UnixStream) -> Result<Child, Failure> {
+    let mut command = Command::new(std::env::current_exe().map_err(failed("no program"))?);
+    command.arg("authority-process").arg("--data-dir").arg(&paths.data).arg("--state-dir").arg(&paths.state);
+    command.stdin(OwnedFd::from(signer));
+    command.args(["--clock-offset-ms", &args.clock_offset_ms.to_string()]);
+    if let Some(file) = &args.upstream_ca {
+        command.arg("--upstream-ca").arg(file);
+    }
+    if let Some(limits) = &args.journal_limits {
+        command.args(["--journal-limits", limits]);
+    }
+    command.spawn().map_err(failed("the authority process cannot be started"))
+}
+
+/// The hidden command: the authority's own process.
+pub(crate) fn authority(global: &Global, args: &AuthorityArgs) -> Outcome {
+    harden()?;
+    let paths = Paths::of(global)?;
+    let stream = signer_stream()?;
+    let mut journal = marque_store::Options::default();
+    if let Some(limits) = &args.serve.journal_limits {
+        let numbers: Vec<u64> = limits.split(',').filter_map(|n| n.parse().ok()).collect();
+        let [segment, reserve, floor] = numbers.as_slice() else {
+            return Err(Failure::usage("three numbers are needed", "write `SEGMENT,RESERVE,FLOOR`"));
+        };
+        (journal.segment_bytes, journal.reserve_bytes, journal.floor_bytes) = (*segment, *reserve, *floor);
+    }
+    let extra_roots_pem = match &args.serve.upstream_ca {
+        None => None,
+        Some(file) => Some(std::fs::read_to_string(file).map_err(failed("the certificates cannot be read"))?),
+    };
+    let options = Options {
+        data_dir: paths.data.clone(),
+        state_dir: paths.state.clone(),
+        journal,
+        clock_offset_ms: args.serve.clock_offset_ms,
+        extra_roots_pem,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed("no runtime"))?;
+    runtime.block_on(run(options, stream, &paths))
+}
+
+/// The signer's end of the pair stands where standard input would.
+fn signer_stream() -> Result<UnixStream, Failure> {
+    let fd = std::io::stdin().as_fd().try_clone_to_owned();
+    fd.map(UnixStream::from).map_err(failed("the signer's socket is not there"))
+}
+
+/// Points standard output to nowhere.
+fn detach_stdout() {
+    if let Ok(null) = std::fs::OpenOptions::new().write(true).open("/dev/null") {
+        // Output that stays open keeps a waiting launcher waiting; there is nothing else to lose.
+        let _ = rustix::stdio::dup2_stdout(&null);
+    }
+}
+
+async fn run(options: Options, stream: UnixStream, paths: &Paths) -> Outcome {
+    let signer = Arc::new(SignerClient::new(stream));
+    let on_open: control::OnOpen = Box::new(|authority: &Arc<Authority>| crate::gate::start(authority));
+    let control = Control::new(options, signer, on_open);
+    let stopping = control.clone();
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        stopping.stop();
+    });
+    let ready = || {
+        print("ready");
+        // Whoever waits for that line waits for the end of this output too.
+        detach_stdout();
+    };
+    control::serve(control, &paths.socket, ready).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,66 @@
+//! `service`: the profiles that ship, and the check of one's own.
+
+use crate::args::{Global, ServiceCommand};
+use crate::out::{Failure, Outcome, exit, print, print_json, say};
+use marque_authority::services::SHIPPED;
+use marque_wire::profile::Profile;
+use std::process::ExitCode;
+
+pub(crate) fn main(global: &Global, command: &ServiceCommand) -> Outcome {
+    match command {
+        ServiceCommand::List => {
+            let names: Vec<&str> = SHIPPED.iter().map(|(name, _)| *name).collect();
+            if global.json {
+                return print_json(&names);
+            }
+            for name in names {
+                print(name);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        ServiceCommand::Show { name } => {
+            let found = SHIPPED.iter().find(|(known, _)| known == name);
+            let (_, text) = found.ok_or_else(|| Failure::new(format!("`{name}` is no service"), "see `marque service list`"))?;
+            print(text.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        ServiceCommand::Check { file } => {
+            let mut bad = 0;
+            match file {
+                Some(path) => {
+                    let text = std::fs::read_to_string(path)
+                        .map_err(|e| Failure::usage(format!("`{}`: {e}", path.display()), "give a readable file"))?;
+                    bad += check(&path.display().to_string(), &text);
+                }
+                None => {
+                    for (name, text) in SHIPPED {
+                        bad += check(name, text);
+                    }
+                }
+            }
+            Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FINDINGS) })
+        }
+    }
+}
+
+fn check(name: &str, text: &str) -> usize {
+    let profile = match Profile::parse(text) {
+        Ok(profile) => profile,
+        Err(error) => {
+            say(&format!("{name}: {error}"));
+            return 1;
+        }
+    };
+    match profile.check() {
+        Ok(done) => {
+            print(&format!("{name}: {} operations, {} yes, {} no", done.operations, done.yes, done.no));
+            0
+        }
+        Err(problems) => {
+            for problem in &problems {
+                say(&format!("{name}: {problem}"));
+            }
+            problems.len()
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `session`, `status`, `stop`, `why`.
+
+use crate::args::{Global, SessionCommand, WhyArgs};
+use crate::connect::{block_on, client, status as ask_status};
+use crate::out::{Failure, Outcome, plain, print, print_json};
+use hyper::Method;
+use marque_api::control::{SessionEnd, SessionView, Statement, Why};
+use std::process::ExitCode;
+
+pub(crate) fn status(global: &Global) -> Outcome {
+    let client = client(global)?;
+    let status = block_on(async { Ok(ask_status(&client).await?) })?;
+    if global.json {
+        return print_json(&status);
+    }
+    let sealed = if status.sealed { "sealed" } else { "open" };
+    print(&format!("authority {} pid {} {sealed}", status.version, status.pid));
+    print(&format!("records {} · live sessions {}", status.records, status.sessions));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn stop(global: &Global) -> Outcome {
+    let client = client(global)?;
+    let _: serde_json::Value = block_on(async { Ok(client.call(Method::POST, "/v1/stop", None::<&()>).await?) })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
+    let client = client(global)?;
+    match command {
+        SessionCommand::List => {
+            let list: Vec<SessionView> = block_on(async { Ok(client.call(Method::GET, "/v1/sessions", None::<&()>).await?) })?;
+            if global.json {
+                return print_json(&list);
+            }
+            print("SESSION              STATE   MODE     GRADE  USES  AGENT         PURPOSE");
+            for s in &list {
+                let purpose = plain(s.purpose.as_deref().unwrap_or("(erased)"));
+                print(&format!(
+                    "{:<20} {:<7} {:<8} {:<6} {:<5} {:<13} {purpose}",
+                    s.session, s.state, s.mode, s.grade, s.uses, plain(&s.agent)
+                ));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        SessionCommand::Show { session } => {
+            let list: Vec<SessionView> = block_on(async { Ok(client.call(Method::GET, "/v1/sessions", None::<&()>).await?) })?;
+            let found = list.into_iter().find(|s| s.session.starts_with(session.as_str()));
+            let view = found.ok_or_else(|| Failure::new(format!("`{session}` is no live session"), "see `marque session list`"))?;
+            if global.json {
+                return print_json(&view);
+            }
+            print(&format!("session      {}", view.session));
+            print(&format!("purpose      {}", plain(view.purpose.as_deref().unwrap_or("(erased)"))));
+            print(&format!("human        {}", view.human));
+            print(&format!("agent        {}", plain(&view.agent)));
+            print(&format!("environment  {} · {} · grade {}", view.environment, view.mode, view.grade));
+            print(&format!("uses         {}", view.uses));
+            for grant in &view.grants {
+                print(&format!("grant        {}", plain(grant)));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        SessionCommand::Close { session } => {
+            let body = SessionEnd { reason: "stopped".into() };
+            let path = format!("/v1/sessions/{session}/end");
+            let statement: Statement = block_on(async { Ok(client.call(Method::POST, &path, Some(&body)).await?) })?;
+            if global.json {
+                return print_json(&statement);
+            }
+            for line in statement_lines(&statement) {
+                print(&line);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The teardown statement for people.
+pub(crate) fn statement_lines(s: &Statement) -> Vec<String> {
+    let mut out = Vec::new();
+    let uses: Vec<String> = s.by_service.iter().map(|u| format!("{} {} {}", u.service, u.uses, u.effect)).collect();
+    out.push(format!("Used        {}", if uses.is_empty() { "nothing".into() } else { uses.join(" · ") }));
+    for refused in &s.refused {
+        out.push(format!("Refused     {} ×{}  {}", plain(&refused.what), refused.count, refused.code));
+    }
+    if s.unknown > 0 {
+        out.push(format!("Unknown     {} uses have no outcome; they are charged in full", s.unknown));
+    }
+    out.push(format!("Closed      {} ms after the end ({}); no use was admitted since", s.closed_after_ms, s.reason));
+    let standing = if s.static_used.is_empty() { "nothing was minted".into() } else {
+        format!("static and still live upstream: {}", s.static_used.join(", "))
+    };
+    out.push(format!("Left        {standing}"));
+    for line in &s.standing {
+        out.push(format!("Standing    {line}"));
+    }
+    for line in &s.not_known {
+        out.push(format!("Not known   {line}"));
+    }
+    out
+}
+
+pub(crate) fn why(global: &Global, args: &WhyArgs) -> Outcome {
+    let client = client(global)?;
+    let session = args.session.clone().or_else(|| std::env::var("MARQUE_SESSION").ok()).unwrap_or_else(|| "self".into());
+    let path = format!("/v1/sessions/{session}/why");
+    let why: Why = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
+    if global.json {
+        return print_json(&why);
+    }
+    print(&format!("{}: {}", why.code, plain(&why.detail)));
+    print(&format!("request  {}", plain(&why.request)));
+    print(&format!("help     {}", plain(&why.help)));
+    if let Some(rule) = why.rule {
+        print(&format!("rule     {}", plain(&rule)));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,131 @@
+//! A house of its own for each test: data, state, an authority in the foreground, upstreams with a private certificate
+//! authority.
+
+use marque_testkit::pki::Ca;
+use marque_testkit::proc::{Child, Exit};
+use marque_testkit::upstream::Echo;
+use marque_testkit::{Options, Server};
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+pub(crate) const PASSPHRASE: &str = "correct horse battery staple";
+pub(crate) const LONG: Duration = Duration::from_secs(120);
+
+pub(crate) struct House {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) ca: Ca,
+    authority: Option<Child>,
+    passphrase: File,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    pub(crate) fn with(serve: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = Ca::new().unwrap();
+        ca.write_pem(&dir.path().join("upstream-ca.pem")).unwrap();
+        let path = dir.path().join("passphrase");
+        writeln!(File::create(&path).unwrap(), "{PASSPHRASE}").unwrap();
+        let passphrase = File::open(path).unwrap();
+        // Children find it under its own number, as scripts do with `--auth-fd 3 3<file`.
+        rustix::io::fcntl_setfd(&passphrase, rustix::io::FdFlags::empty()).unwrap();
+        let mut this = Self { dir, ca, authority: None, passphrase };
+        this.start(serve);
+        this
+    }
+
+    pub(crate) fn start(&mut self, serve: &[&str]) {
+        let mut command = self.command(&["serve", "--fast-passphrase"]);
+        command.arg("--upstream-ca").arg(self.dir.path().join("upstream-ca.pem")).args(serve);
+        let child = Child::spawn(&mut command).unwrap();
+        child.wait_for_line(LONG, |line| line == "ready").unwrap();
+        self.authority = Some(child);
+    }
+
+    pub(crate) fn stop(&mut self) -> Exit {
+        self.ok(&["stop"]);
+        self.authority.take().unwrap().wait(LONG).unwrap()
+    }
+
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.path().join("data.state")
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_marque"));
+        command.arg("--data-dir").arg(self.data()).args(args);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.dir.path());
+        command
+    }
+
+    /// With the passphrase in reach.
+    pub(crate) fn owner(&self, args: &[&str]) -> Command {
+        let mut command = self.command(&["--auth-fd", &self.passphrase.as_raw_fd().to_string()]);
+        command.args(args);
+        command
+    }
+
+    pub(crate) fn run_owner(&self, args: &[&str]) -> Exit {
+        Child::run(&mut self.owner(args), LONG).unwrap()
+    }
+
+    pub(crate) fn ok(&self, args: &[&str]) -> Exit {
+        let exit = Child::run(&mut self.command(args), LONG).unwrap();
+        assert!(exit.status.success(), "{args:?}: {exit:?}");
+        exit
+    }
+
+    pub(crate) fn add_credential(&self, name: &str, value: &str, args: &[&str]) {
+        let mut command = self.owner(&["credential", "add", name, "--env", "staging"]);
+        command.args(args);
+        let file = self.dir.path().join(format!("{name}.value"));
+        std::fs::write(&file, value).unwrap();
+        command.stdin(File::open(&file).unwrap());
+        // The testkit gives its children an input of its own: a shell puts the file there.
+        let exit = Child::run(&mut with_stdin(&command, &file), LONG).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(exit.status.success(), "{exit:?}");
+    }
+
+    /// An echo upstream over TLS, named `api.test`, with a credential `api` that is put in as a bearer token.
+    pub(crate) fn echo(&self, secret: &str) -> (Server, String) {
+        let cert = self.ca.issue(&["api.test"]).unwrap();
+        let echo = Echo::start(Options::tls(cert.server_config().unwrap())).unwrap();
+        let origin = format!("https://api.test:{}", echo.port());
+        let pin = format!("api.test:{}=127.0.0.1", echo.port());
+        self.add_credential("api", secret, &["--service", "http", "--host", &origin, "--place", "bearer", "--pin", &pin]);
+        (echo, origin)
+    }
+}
+
+/// The same command, reading standard input from a file.
+fn with_stdin(command: &Command, file: &Path) -> Command {
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg("f=$1; shift; exec \"$@\" < \"$f\"").arg("sh").arg(file).arg(command.get_program()).args(command.get_args());
+    shell.env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    shell
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if let Some(authority) = &self.authority {
+            authority.kill();
+        }
+    }
+}

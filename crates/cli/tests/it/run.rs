@@ -1,0 +1,141 @@
+use crate::house::{House, LONG};
+use marque_testkit::canary;
+use marque_testkit::encode::{find_any, needles};
+use marque_testkit::proc::Child;
+
+fn purpose<'a>(grant: &'a str) -> Vec<&'a str> {
+    vec!["run", "--purpose", "read the items", "--env", "staging", "--grant", grant]
+}
+
+#[test]
+fn an_agent_uses_a_credential_that_it_never_sees() {
+    let house = House::new();
+    let secret = canary("api");
+    let (echo, origin) = house.echo(&secret);
+    let grant = format!("http GET on {origin}/**");
+    let script = format!(
+        "curl -sS {origin}/echo; curl -sS -w ' %{{http_code}}' -X POST -d x {origin}/v1/items; curl -sS https://other.test/; env"
+    );
+    let mut args = purpose(&grant);
+    args.extend(["--", "/bin/sh", "-c", &script]);
+    let exit = house.run_owner(&args);
+    // The last command is `env`, so the run's code is its.
+    assert!(exit.status.success(), "{exit:?}");
+    assert_eq!(echo.log().count_saw(&secret), 1, "once for the one allowed use");
+    assert!(exit.stdout.contains("MQ-2104"), "{}", exit.stdout);
+    assert!(exit.stdout.contains("read the items"), "a refusal names the purpose: {}", exit.stdout);
+    for text in [&exit.stdout, &exit.stderr] {
+        assert!(find_any(text.as_bytes(), &needles(secret.as_bytes())).is_none(), "{text}");
+    }
+    assert!(exit.stderr.contains("Contained   D"), "{}", exit.stderr);
+    assert!(exit.stderr.contains("static and still live upstream: api"), "{}", exit.stderr);
+}
+
+#[test]
+fn without_marque_the_same_agent_has_the_secret() {
+    // The control: the same upstream and the same command, with the secret where teams put it.
+    let house = House::new();
+    let secret = canary("api");
+    let (echo, origin) = house.echo(&secret);
+    let script = format!("curl -sS -k --resolve api.test:{p}:127.0.0.1 -H \"Authorization: Bearer $API_TOKEN\" {origin}/echo; env", p = echo.port());
+    let mut command = std::process::Command::new("/bin/sh");
+    command.arg("-c").arg(script).env("API_TOKEN", &secret);
+    let exit = Child::run(&mut command, LONG).unwrap();
+    assert_eq!(echo.log().count_saw(&secret), 1);
+    assert!(find_any(exit.stdout.as_bytes(), &needles(secret.as_bytes())).is_some());
+}
+
+#[test]
+fn a_session_without_purpose_or_grant_is_not_opened() {
+    let house = House::new();
+    for args in [
+        vec!["run", "--purpose", "x", "--env", "staging", "--grant", "http GET on https://a.test/**", "--", "true"],
+        vec!["run", "--purpose", "read the items", "--env", "staging", "--", "true"],
+        vec!["run", "--purpose", "read the items", "--grant", "http GET on https://a.test/**", "--", "true"],
+        vec!["run", "--purpose", "read the items", "--env", "staging", "--ttl", "9h", "--grant", "http GET on https://a.test/**", "--", "true"],
+    ] {
+        let exit = house.run_owner(&args);
+        assert_eq!(exit.status.code(), Some(125), "{args:?}: {exit:?}");
+        assert!(exit.stderr.contains("help: "), "{}", exit.stderr);
+    }
+}
+
+#[test]
+fn production_at_grade_d_needs_a_risk_accepted_by_name() {
+    let house = House::new();
+    let base = ["run", "--purpose", "read the items", "--env", "production", "--grant", "http GET on https://a.test/**"];
+    let exit = house.run_owner(&[&base[..], &["--", "true"]].concat());
+    assert!(exit.stderr.contains("MQ-5109"), "{}", exit.stderr);
+    assert_eq!(exit.status.code(), Some(3));
+    let exit = house.run_owner(&[&base[..], &["--accept-risk", "uncontained", "--", "true"]].concat());
+    assert!(exit.status.success(), "{exit:?}");
+}
+
+#[test]
+fn a_wrong_passphrase_opens_nothing() {
+    let house = House::new();
+    // The first act sets it.
+    house.add_credential("x", &canary("x"), &["--service", "http", "--host", "https://a.test", "--place", "bearer"]);
+    let wrong = house.dir.path().join("wrong");
+    std::fs::write(&wrong, "not the passphrase\n").unwrap();
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", "exec \"$1\" --data-dir \"$2\" --auth-fd 3 run --purpose 'a b' --env staging --grant 'http GET on https://a.test/**' -- true 3<\"$3\"", "sh"]);
+    shell.arg(env!("CARGO_BIN_EXE_marque")).arg(house.data()).arg(&wrong);
+    let exit = Child::run(&mut shell, LONG).unwrap();
+    assert!(exit.stderr.contains("MQ-5106"), "{}", exit.stderr);
+    assert_eq!(exit.status.code(), Some(4));
+}
+
+#[test]
+fn the_child_s_code_is_the_run_s_code() {
+    let house = House::new();
+    let mut args = purpose("http GET on https://a.test/**");
+    args.extend(["--", "/bin/sh", "-c", "exit 41"]);
+    assert_eq!(house.run_owner(&args).status.code(), Some(41));
+    let mut args = purpose("http GET on https://a.test/**");
+    args.extend(["--", "/no/such/program"]);
+    assert_eq!(house.run_owner(&args).status.code(), Some(127));
+}
+
+#[test]
+fn a_process_of_a_session_learns_of_its_own_session_alone() {
+    let house = House::new();
+    let (_echo, origin) = house.echo(&canary("api"));
+    let marque = env!("CARGO_BIN_EXE_marque");
+    let data = house.data();
+    let script = format!(
+        "curl -sS -X POST {origin}/v1/x >/dev/null; M='{marque} --data-dir {}'; $M why --last; $M credential list; $M session list; $M stop",
+        data.display()
+    );
+    let grant = format!("http GET on {origin}/**");
+    let mut args = purpose(&grant);
+    args.extend(["--", "/bin/sh", "-c", &script]);
+    let exit = house.run_owner(&args);
+    assert!(exit.stdout.contains("MQ-2104"), "why tells the code: {exit:?}");
+    assert_eq!(exit.stderr.matches("MQ-5108").count(), 3, "{}", exit.stderr);
+    house.ok(&["status"]);
+}
+
+#[test]
+fn closing_a_session_stops_the_agent_and_admits_nothing_more() {
+    let house = House::new();
+    let secret = canary("api");
+    let (echo, origin) = house.echo(&secret);
+    let grant = format!("http GET on {origin}/**");
+    let script = format!("while :; do curl -sS {origin}/v1/x >/dev/null; done");
+    let mut args = purpose(&grant);
+    args.extend(["--", "/bin/sh", "-c", &script]);
+    let mut run = Child::spawn(&mut house.owner(&args)).unwrap();
+    echo.log().wait_for(LONG, |records| (records.len() > 3).then_some(())).unwrap();
+    let list = house.ok(&["--json", "session", "list"]);
+    let sessions: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    let id = sessions[0]["session"].as_str().unwrap().to_owned();
+    let statement = house.ok(&["--json", "session", "close", &id]);
+    let statement: serde_json::Value = serde_json::from_str(&statement.stdout).unwrap();
+    let seen = echo.log().count_saw(&secret);
+    let exit = run.wait(LONG).unwrap();
+    assert_eq!(exit.status.code(), Some(128 + 9), "{exit:?}");
+    assert_eq!(statement["reason"], "stopped");
+    assert_eq!(statement["unknown"], 0, "{statement}");
+    assert_eq!(echo.log().count_saw(&secret), seen, "nothing after the end");
+}
