@@ -1,0 +1,146 @@
+//! Checks: crate edges, banned dependencies, a reason for each dependency, lints, pages of error codes, backtracking
+//! regex engines. No style police beyond that.
+
+use crate::rules::{BANNED, HOUSE, House, PURE_TEXT, Ring};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub(crate) fn main() -> ExitCode {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let findings = check(&root);
+    for finding in &findings {
+        eprintln!("tidy: {finding}");
+    }
+    if findings.is_empty() {
+        println!("tidy: {} crates as they should be", HOUSE.len());
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn check(root: &Path) -> Vec<String> {
+    let mut findings = Vec::new();
+    let known: BTreeSet<&str> = HOUSE.iter().map(|h| h.dir).collect();
+    let dirs = std::fs::read_dir(root.join("crates")).into_iter().flatten().flatten();
+    for dir in dirs.filter(|d| d.path().join("Cargo.toml").exists()) {
+        let name = format!("crates/{}", dir.file_name().to_string_lossy());
+        if !known.contains(name.as_str()) {
+            findings.push(format!("`{name}` is not in xtask/src/rules.rs: say which ring it is in and what it may use"));
+        }
+    }
+    for house in HOUSE.iter().filter(|h| root.join(h.dir).exists()) {
+        match std::fs::read_to_string(root.join(house.dir).join("Cargo.toml")) {
+            Err(error) => findings.push(format!("{}: {error}", house.dir)),
+            Ok(text) => manifest(house, &text, &mut findings),
+        }
+        if house.ring == Ring::Pure {
+            sources(&root.join(house.dir).join("src"), house.dir, &mut findings);
+        }
+    }
+    pages(root, &mut findings);
+    findings
+}
+
+fn manifest(house: &House, text: &str, findings: &mut Vec<String>) {
+    let Ok(toml) = text.parse::<toml::Table>() else {
+        findings.push(format!("{}: its manifest cannot be read", house.dir));
+        return;
+    };
+    if toml.get("lints").and_then(|l| l.get("workspace")).and_then(toml::Value::as_bool) != Some(true) {
+        findings.push(format!("{}: `[lints] workspace = true` is missing", house.dir));
+    }
+    for table in ["dependencies", "dev-dependencies"] {
+        let Some(names) = toml.get(table).and_then(toml::Value::as_table) else { continue };
+        for name in names.keys() {
+            match name.strip_prefix("marque-") {
+                Some(ours) if house.may_use.contains(&ours) || table == "dev-dependencies" => {}
+                Some(ours) => findings.push(format!("{}: may not use `{ours}` (xtask/src/rules.rs)", house.dir)),
+                None => outside(house, table, name, findings),
+            }
+        }
+    }
+    reasons(house, text, findings);
+}
+
+fn outside(house: &House, table: &str, name: &str, findings: &mut Vec<String>) {
+    if matches!(name, "fancy-regex" | "pcre2" | "onig") {
+        findings.push(format!("{}: `{name}` backtracks; only linear-time expressions are used", house.dir));
+    }
+    if table != "dependencies" {
+        return;
+    }
+    for (ring, names, why) in BANNED {
+        if *ring == house.ring && names.contains(&name) {
+            findings.push(format!("{}: may not use `{name}`: {why}", house.dir));
+        }
+    }
+}
+
+/// Every line that names a dependency says why in a comment, on it or above it.
+fn reasons(house: &House, text: &str, findings: &mut Vec<String>) {
+    let mut within = false;
+    let mut above = "";
+    for (index, line) in text.lines().enumerate() {
+        if line.starts_with('[') {
+            within = line.ends_with("dependencies]");
+        } else if within && line.contains('=') && !line.starts_with([' ', '#']) && !line.contains("# ") && !above.starts_with("# ") {
+            findings.push(format!("{}/Cargo.toml:{}: no reason is given for this dependency", house.dir, index + 1));
+        }
+        above = line;
+    }
+}
+
+fn sources(dir: &Path, name: &str, findings: &mut Vec<String>) {
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, name, findings);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            // Tests may touch files; they stand at the bottom.
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for banned in PURE_TEXT.iter().filter(|banned| code.contains(**banned)) {
+                findings.push(format!("{name}: `{banned}` in {}: the pure ring takes values", path.display()));
+            }
+        }
+    }
+}
+
+fn pages(root: &Path, findings: &mut Vec<String>) {
+    let text = std::fs::read_to_string(root.join("crates/api/src/code.rs")).unwrap_or_default();
+    let mut codes = 0;
+    for line in text.lines() {
+        let Some(number) = line.split(" = ").nth(1).and_then(|rest| rest.split(',').next()) else { continue };
+        if number.len() == 4 && number.bytes().all(|b| b.is_ascii_digit()) {
+            codes += 1;
+            if !root.join(format!("docs/errors/MQ-{number}.md")).exists() {
+                findings.push(format!("docs/errors/MQ-{number}.md is missing"));
+            }
+        }
+    }
+    if codes == 0 {
+        findings.push("no error codes were found in crates/api/src/code.rs".into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_that_is_not_listed_is_found() {
+        let chain = &HOUSE[0];
+        let mut findings = Vec::new();
+        let text = "[lints]\nworkspace = true\n[dependencies]\nmarque-store = { path = \"../store\" } # why\ntokio = \"1\" # why\nserde = \"1\"\n";
+        manifest(chain, text, &mut findings);
+        assert_eq!(findings.len(), 3, "{findings:?}");
+    }
+
+    #[test]
+    fn the_house_is_tidy() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        assert_eq!(check(root), Vec::<String>::new());
+    }
+}
