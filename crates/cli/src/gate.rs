@@ -260,6 +260,10 @@ impl Gate for AuthorityGate {
         let Some(seat) = seat.cloned().or_else(|| self.seat(listener.0)) else { return };
         let leaf = &seat.leaf;
         let code = marque_api::Code::from_text(refused.code).unwrap_or(marque_api::Code::MALFORMED);
+        // What the authority refused, it has recorded with the request's meaning.
+        if matches!(code.number(), 2000..4000 | 5000..6000) {
+            return;
+        }
         let host = target.map_or_else(|| "?".to_owned(), |t| t.host().to_owned());
         let known = marque_api::Problem::new(code, refused.title.clone(), refused.help.clone());
         self.authority.refused_by_gateway(leaf, host, &known);
