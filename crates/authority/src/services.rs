@@ -13,7 +13,7 @@ macro_rules! shipped {
 }
 
 /// Name and text of every shipped profile.
-pub const SHIPPED: &[(&str, &str)] = shipped!["github"];
+pub const SHIPPED: &[(&str, &str)] = shipped!["anthropic", "docker-registry", "github", "openai", "slack"];
 
 /// The named set `@package-registries`: readable without a credential and without a question.
 const PACKAGE_REGISTRIES: &str = include_str!("../../../services/package-registries.toml");

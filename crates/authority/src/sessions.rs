@@ -401,7 +401,7 @@ fn concerns(grant: &Grant, credential: &marque_model::state::Credential) -> bool
 /// Placeholders in the shape that the tools check, and rewrites of git addresses.
 fn placeholders(profile: &marque_wire::profile::Profile, plan: &mut Plan) -> Result<(), Error> {
     let credential = profile.credential();
-    let shape = credential.looks.as_deref().and_then(|looks| Shape::parse(looks).ok());
+    let shape = credential.placeholder.as_deref().and_then(|text| Shape::parse(text).ok());
     let text = match shape {
         Some(shape) => {
             let mut bytes = vec![0u8; shape.random_bytes()];

@@ -12,10 +12,11 @@ use marque_model::{Effect, Scheme, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
+use marque_detect::placeholder::Shape;
 use toml::de::DeTable;
 
 const ROOT: &[&str] = &["service", "about", "hosts", "credential", "vars", "resource", "graphql", "base", "op"];
-const CREDENTIAL: &[&str] = &["kinds", "env", "looks", "place", "rewrite"];
+const CREDENTIAL: &[&str] = &["kinds", "env", "looks", "placeholder", "place", "rewrite"];
 const VARIABLE: &[&str] = &["fold", "strip", "is", "starts", "secret"];
 const ASK: &[&str] = &["ask", "is", "cache"];
 const GRAPHQL: &[&str] = &["at", "fields", "within"];
@@ -115,6 +116,11 @@ fn credential(root: &Reader<'_>, hosts: &BTreeMap<String, Target>) -> Result<Cre
         let why = error.to_string().lines().last().unwrap_or_default().to_owned();
         return Err(ProfileError::value(at.line, format!("`looks` is no regular expression: {why}")));
     }
+    let placeholder = table.text("placeholder")?;
+    if let Some(at) = &placeholder {
+        let shape = Shape::parse(&at.value);
+        shape.map_err(|error| ProfileError::value(at.line, format!("`placeholder` is no shape: {error}")))?;
+    }
     let mut place = BTreeMap::new();
     if let Some(places) = table.table("place", &[])? {
         for alias in places.keys() {
@@ -127,6 +133,7 @@ fn credential(root: &Reader<'_>, hosts: &BTreeMap<String, Target>) -> Result<Cre
         kinds: plain(table.texts("kinds")?),
         env: plain(table.texts("env")?),
         looks: looks.map(|at| at.value),
+        placeholder: placeholder.map(|at| at.value),
         place,
         rewrite: plain(table.texts("rewrite")?),
     })

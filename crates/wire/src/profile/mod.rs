@@ -69,8 +69,10 @@ pub struct Credential {
     pub kinds: Vec<String>,
     /// Variables that the session sets to the placeholder.
     pub env: Vec<String>,
-    /// A regular expression of linear time: the shape of the placeholder, and the rule that finds one.
+    /// A regular expression of linear time: the rule that finds one.
     pub looks: Option<String>,
+    /// What a placeholder looks like, so that it passes the tools' own checks: literals, classes and counts.
+    pub placeholder: Option<String>,
     /// By alias: placements that are allowed, the usual one first.
     pub place: BTreeMap<String, Vec<Placement>>,
     /// Prefixes of git URLs that the session rewrites to https.

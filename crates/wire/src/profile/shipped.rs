@@ -32,6 +32,20 @@ static REQUESTS: LazyLock<Vec<(usize, Example, Vec<Meaning>)>> = LazyLock::new(|
 });
 
 #[test]
+fn every_placeholder_is_one_that_its_own_rule_finds() {
+    use marque_detect::pattern::{Rule, Rules};
+    use marque_detect::placeholder::Shape;
+    for profile in SHIPPED.iter() {
+        let credential = profile.credential();
+        let shape = Shape::parse(credential.placeholder.as_deref().unwrap()).unwrap();
+        let text = shape.fill(&vec![7; shape.random_bytes()]).unwrap();
+        let rules = Rules::compile(&[Rule::new("own", credential.looks.as_deref().unwrap(), 256)]).unwrap();
+        let found = rules.find(text.as_bytes());
+        assert!(found.iter().any(|f| f.range == (0..text.len())), "{}: {text}", profile.service());
+    }
+}
+
+#[test]
 fn every_shipped_profile_means_what_its_examples_say() {
     for (service, text) in TEXTS {
         let profile = Profile::parse(text).unwrap_or_else(|error| panic!("services/{service}.toml: {error}"));
