@@ -455,6 +455,14 @@ impl Authority {
         field: &str,
         value: Secret,
     ) -> Result<String, Problem> {
+        if field.starts_with("url") || field.starts_with("location") {
+            // An address that is a credential: nothing of ours leads there yet, so it is not shown.
+            return Err(Problem::new(
+                Code::WITHHELD,
+                "the answer leads to a signed address, which works for whoever holds it",
+                "ask for the content through the service's own API",
+            ));
+        }
         let full = || Problem::plain(Code::QUOTA, "end the session; it holds too many credentials of upstreams");
         let fresh = crate::random::bytes::<16>().map_err(|_| full())?;
         let placeholder = format!("marque-kept-{}", crate::hex(&fresh));

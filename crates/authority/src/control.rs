@@ -12,7 +12,7 @@ use crate::{Error, limits};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use marque_api::{Code, Problem};
 use std::path::Path;
 use std::sync::Arc;
@@ -98,16 +98,21 @@ pub async fn serve(control: Arc<Control>, socket: &Path, ready: impl FnOnce()) -
     }
     ready();
     let slots = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
+    // Processes of sessions have few places of their own, so that they cannot keep the owner from ending one.
+    let inner = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_INSIDE_MAX));
     let mut stop = control.stop.subscribe();
     let mut tick = tokio::time::interval(std::time::Duration::from_secs(1));
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
-                let Ok(slot) = slots.clone().acquire_owned().await else { continue };
+                let Some(peer) = Peer::of(&stream) else { continue };
+                let places = if peer.session().is_some() { &inner } else { &slots };
+                // Over the limit a connection is closed at once: a queue would only hide it.
+                let Ok(slot) = places.clone().try_acquire_owned() else { continue };
                 let control = control.clone();
                 tokio::spawn(async move {
-                    connection(control, stream).await;
+                    connection(control, peer, stream).await;
                     drop(slot);
                 });
             }
@@ -126,14 +131,16 @@ pub async fn serve(control: Arc<Control>, socket: &Path, ready: impl FnOnce()) -
     std::fs::remove_file(socket).map_err(failed)
 }
 
-async fn connection(control: Arc<Control>, stream: UnixStream) {
-    let Some(peer) = Peer::of(&stream) else { return };
+async fn connection(control: Arc<Control>, peer: Peer, stream: UnixStream) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let control = control.clone();
         async move { Ok::<_, std::convert::Infallible>(answer(control, peer, request).await) }
     });
     // A client that breaks off has no one to be told.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::CONTROL_HEAD_WAIT)
+        .serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(control: Arc<Control>, peer: Peer, request: Request<Incoming>) -> Response<routes::Body> {

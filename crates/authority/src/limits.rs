@@ -16,8 +16,12 @@ pub const PURPOSE_BYTES_MAX: usize = 512;
 pub const REFS_MAX: usize = 16;
 /// Longest body of a request to the local API.
 pub const CONTROL_BYTES_MAX: usize = 1 << 20;
-/// Connections to the local API at once.
-pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// Connections to the local API at once; every live session holds one.
+pub const CONTROL_CONNECTIONS_MAX: usize = 1024;
+/// The same for processes of sessions.
+pub const CONTROL_CONNECTIONS_INSIDE_MAX: usize = 16;
+/// How long a connection may take to send a request's head.
+pub const CONTROL_HEAD_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a use waits in line for a human, in milliseconds (DESIGN section 5).
 pub const HOLD_MS: u64 = 25_000;
 /// How long an open question may be answered, in milliseconds.

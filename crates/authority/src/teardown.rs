@@ -27,20 +27,28 @@ impl Authority {
         if !first {
             return self.statement_of(id).await;
         }
-        let end = self.append(Draft::new(SessionEnd { reason }).in_session(id, leaf.mode).into()).await?;
-        if let Some(gateway) = self.listeners.read().clone() {
-            gateway.close(&leaf);
-        }
-        for (kind, count) in leaf.refusals.lock().drain() {
-            self.append_later(admit::denied(&leaf, kind, count));
-        }
-        let statement = self.close(&leaf, reason, end.seq, end.time_ms).await?;
+        let statement = self.tear_down(id, &leaf, reason).await;
+        // Whatever became of the records: the leaf refuses, and whoever waits for the statement is told.
         self.leaves.write().remove(&id);
         leaf.kept.lock().clear();
-        self.statements.lock().insert(id, statement.clone());
+        if let Ok(statement) = &statement {
+            self.statements.lock().insert(id, statement.clone());
+        }
         self.statement_ready.notify_waiters();
         self.remember()?;
-        Ok(statement)
+        statement
+    }
+
+    async fn tear_down(self: &Arc<Self>, id: SessionId, leaf: &Arc<Leaf>, reason: EndReason) -> Result<Statement, Error> {
+        let end = self.append(Draft::new(SessionEnd { reason }).in_session(id, leaf.mode).into()).await;
+        if let Some(gateway) = self.listeners.read().clone() {
+            gateway.close(leaf);
+        }
+        let end = end?;
+        for (kind, count) in leaf.refusals.lock().drain() {
+            self.append_later(admit::denied(leaf, kind, count));
+        }
+        self.close(leaf, reason, end.seq, end.time_ms).await
     }
 
     /// The statement of a session that someone else is ending.
@@ -49,6 +57,9 @@ impl Authority {
             let waiting = self.statement_ready.notified();
             if let Some(done) = self.statements.lock().get(&id).cloned() {
                 return Ok(done);
+            }
+            if !self.leaves.read().contains_key(&id) {
+                return Err(Error::Journal(format!("the end of `{id}` could not be recorded; it refuses every use")));
             }
             waiting.await;
         }

@@ -6,3 +6,4 @@ mod git;
 mod house;
 mod journal;
 mod run;
+mod tasks;

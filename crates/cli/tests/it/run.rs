@@ -139,3 +139,75 @@ fn closing_a_session_stops_the_agent_and_admits_nothing_more() {
     assert_eq!(statement["unknown"], 0, "{statement}");
     assert_eq!(echo.log().count_saw(&secret), seen, "nothing after the end");
 }
+
+#[test]
+fn a_killed_launcher_ends_its_session() {
+    let house = House::new();
+    let secret = canary("api");
+    let (echo, origin) = house.echo(&secret);
+    let grant = format!("http GET on {origin}/**");
+    let script = format!("while :; do curl -sS {origin}/v1/x >/dev/null; done");
+    let mut args = purpose(&grant);
+    args.extend(["--", "/bin/sh", "-c", &script]);
+    let run = Child::spawn(&mut house.owner(&args)).unwrap();
+    echo.log().wait_for(LONG, |records| (records.len() > 3).then_some(())).unwrap();
+    let pid = rustix::process::Pid::from_raw(run.pid()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    let deadline = std::time::Instant::now() + LONG;
+    while house.ok(&["--json", "session", "list"]).stdout.trim() != "[]" {
+        assert!(std::time::Instant::now() < deadline, "the session goes on");
+    }
+    // The agent may live on at grade D. It can use nothing.
+    let seen = echo.log().count_saw(&secret);
+    let tries = format!("curl -sS -o /dev/null {origin}/v1/x");
+    let mut args = purpose(&grant);
+    args.extend(["--", "/bin/sh", "-c", &tries]);
+    house.run_owner(&args);
+    assert_eq!(echo.log().count_saw(&secret), seen + 1, "only the new session's use");
+    run.kill();
+}
+
+#[test]
+fn one_data_directory_has_one_authority() {
+    let house = House::new();
+    let exit = Child::run(&mut house.command(&["serve", "--fast-passphrase"]), LONG).unwrap();
+    assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+    assert!(exit.stderr.contains("already"), "{}", exit.stderr);
+    house.ok(&["status"]);
+}
+
+#[test]
+fn observe_mode_records_what_it_would_have_refused() {
+    let house = House::new();
+    let secret = canary("api");
+    let (echo, origin) = house.echo(&secret);
+    let grant = format!("http GET on {origin}/**");
+    let script = format!("curl -sS -o /dev/null -w %{{http_code}} -X POST -d x {origin}/v1/items");
+    let mut args = purpose(&grant);
+    args.extend(["--mode", "observe", "--", "/bin/sh", "-c", &script]);
+    let events = house.dir.path().join("events.json");
+    args.splice(1..1, ["--json-events", events.to_str().unwrap()]);
+    let exit = house.run_owner(&args);
+    assert_eq!(exit.stdout, "200", "{exit:?}");
+    assert_eq!(echo.log().count_saw(&secret), 1);
+    let first = std::fs::read_to_string(&events).unwrap();
+    let opened: serde_json::Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    let lineage = house.ok(&["--json", "audit", "lineage", opened["session"].as_str().unwrap()]);
+    assert!(lineage.stdout.contains("MQ-2104"), "{}", lineage.stdout);
+    assert!(lineage.stdout.contains("\"purpose\": \"read the items\""), "{}", lineage.stdout);
+}
+
+#[test]
+fn every_shipped_profile_holds_its_examples() {
+    let house = House::new();
+    let exit = house.ok(&["service", "check"]);
+    assert!(exit.stdout.contains("github: "), "{}", exit.stdout);
+}
+
+#[test]
+fn errors_have_pages() {
+    let house = House::new();
+    let exit = house.ok(&["explain", "mq-2104"]);
+    assert!(exit.stdout.starts_with("# MQ-2104"), "{}", exit.stdout);
+    assert!(!Child::run(&mut house.command(&["explain", "MQ-9999"]), LONG).unwrap().status.success());
+}

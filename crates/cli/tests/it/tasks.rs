@@ -1,0 +1,112 @@
+use crate::house::House;
+use marque_testkit::Options;
+use marque_testkit::encode::{find_any, needles};
+use marque_testkit::upstream::GithubShape;
+use std::path::Path;
+
+fn github(house: &House) -> (GithubShape, String) {
+    let token = GithubShape::fresh_token();
+    let cert = house.ca.issue(&["api.github.test"]).unwrap();
+    let api = GithubShape::start(Options::tls(cert.server_config().unwrap()), &token).unwrap();
+    let host = format!("api=https://api.github.test:{}", api.port());
+    let pin = format!("api.github.test:{}=127.0.0.1", api.port());
+    house.add_credential("github", &token, &["--service", "github", "--host", &host, "--pin", &pin]);
+    (api, token)
+}
+
+fn script(api: &GithubShape) -> String {
+    let base = format!("https://api.github.test:{}", api.port());
+    let call = |what: &str, args: &str| format!("echo {what}=$(curl -sS -o {what}.out -w %{{http_code}} {args}); ");
+    [
+        "cd \"$WORK\"; ".to_owned(),
+        call("list", &format!("{base}/repos/acme/web/pulls")),
+        call("create", &format!("-X POST -d '{{\"title\":\"x\",\"head\":\"a\",\"base\":\"main\"}}' {base}/repos/acme/web/pulls")),
+        call("unref", &format!("-X DELETE {base}/repos/acme/web/git/refs/heads/x")),
+        call("key", &format!("-X POST -d '{{\"title\":\"k\",\"key\":\"ssh-ed25519 AAAA\"}}' {base}/repos/acme/web/keys")),
+        call("other", &format!("{base}/repos/other/web/pulls")),
+        call("me", &format!("{base}/user")),
+        call("aws", "https://sts.amazonaws.com/"),
+        "cat ./*.out; env".to_owned(),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_reviewer_reads_github_and_every_refusal_names_the_purpose() {
+    let house = House::new();
+    let (api, token) = github(&house);
+    let task = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tasks/review-pull-requests.toml");
+    let work = house.dir.path().join("work");
+    std::fs::create_dir(&work).unwrap();
+    let set = format!("WORK={}", work.display());
+    let script = script(&api);
+    let exit = house.run_owner(&["run", "--task", task.to_str().unwrap(), "--set", &set, "--", "/bin/sh", "-c", &script]);
+    assert!(exit.stdout.contains("list=200"), "{exit:?}");
+    for refused in ["create=403", "unref=403", "key=403", "other=403", "me=403"] {
+        assert!(exit.stdout.contains(refused), "{refused}: {exit:?}");
+    }
+    assert!(exit.stdout.contains("aws=000"), "no way to a host that nobody listed: {exit:?}");
+    assert_eq!(api.log().count_saw(&token), 1);
+    assert!(api.acts().is_empty(), "nothing was done upstream: {:?}", api.acts().len());
+    let named = exit.stdout.matches("Review open pull requests").count();
+    assert!(named >= 5, "{named}: {}", exit.stdout);
+    assert!(find_any(exit.stdout.as_bytes(), &needles(token.as_bytes())).is_none());
+    // The placeholder has the shape that the tools check.
+    let placeholder = exit.stdout.lines().find_map(|l| l.strip_prefix("GH_TOKEN=")).unwrap();
+    assert!(placeholder.starts_with("ghp_") && placeholder.len() == 40 && placeholder != token, "{placeholder}");
+}
+
+#[test]
+fn two_tasks_of_one_agent_get_different_answers_to_the_same_request() {
+    let house = House::new();
+    let (api, _token) = github(&house);
+    let url = format!("https://api.github.test:{}/repos/acme/web/pulls", api.port());
+    let ask = |grant: &str| {
+        let script = format!("curl -sS -o /dev/null -w %{{http_code}} {url}");
+        let exit = house.run_owner(&[
+            "run", "--purpose", "one of two tasks", "--env", "staging", "--agent", "deploy-agent", "--grant", grant, "--",
+            "/bin/sh", "-c", &script,
+        ]);
+        exit.stdout
+    };
+    assert_eq!(ask("github repo.read on acme/web"), "200");
+    assert_eq!(ask("github ci.read on acme/web"), "403");
+}
+
+#[test]
+fn a_task_that_is_not_understood_opens_nothing() {
+    let house = House::new();
+    let file = house.dir.path().join("task.toml");
+    let base = "task = 1\npurpose = \"read the items\"\nenv = \"staging\"\n[[grant]]\nservice = \"github\"\nallow = [\"repo.read\"]\non = [\"acme/*\"]\n";
+    for bad in [
+        base.replace("purpose", "porpoise"),
+        base.replace("task = 1", "task = 2"),
+        base.replace("repo.read", "repo.[read]"),
+        base.replace("acme/*", "ac*me/x"),
+        format!("{base}limit = {{ uses = -1 }}\n"),
+        format!("{base}colour = \"red\"\n"),
+        "not toml".to_owned(),
+    ] {
+        std::fs::write(&file, &bad).unwrap();
+        let exit = house.run_owner(&["run", "--task", file.to_str().unwrap(), "--", "true"]);
+        assert!(!exit.status.success(), "{bad}");
+        assert!(exit.stderr.contains("help: "), "{bad}: {}", exit.stderr);
+    }
+    std::fs::write(&file, base).unwrap();
+    assert!(house.run_owner(&["run", "--task", file.to_str().unwrap(), "--", "true"]).status.success());
+}
+
+#[test]
+fn a_limit_on_uses_is_exact() {
+    let house = House::new();
+    let secret = marque_testkit::canary("api");
+    let (echo, origin) = house.echo(&secret);
+    let grant = format!(
+        r#"{{"type":"http","environment":"staging","locations":["{origin}"],"actions":["GET"],"paths":["/**"],"limits":{{"uses":3}}}}"#
+    );
+    let script = format!("for i in 1 2 3 4 5 6 7 8; do curl -sS -o /dev/null -w '%{{http_code}} ' {origin}/v1/x & done; wait");
+    let exit = house.run_owner(&["run", "--purpose", "read three items", "--env", "staging", "--grant", &grant, "--", "/bin/sh", "-c", &script]);
+    // The upstream echoes what it saw, so that not every one of the three answers is shown.
+    assert_eq!(exit.stdout.matches("403").count(), 5, "{exit:?}");
+    assert_eq!(echo.log().count_saw(&secret), 3);
+}
