@@ -413,7 +413,7 @@ fn a_missing_segment_is_told() {
         assert!(matches!(world.open(&disk, None), Err(OpenError::SegmentMissing(_))), "{path}");
     }
     let disk = disk.reboot();
-    disk.remove("journal/0000000002.seg").unwrap();
+    disk.remove("journal/00000002.seg").unwrap();
     assert!(matches!(world.open(&disk, world.mark()), Err(OpenError::Refused { .. })));
 }
 
