@@ -211,3 +211,21 @@ fn errors_have_pages() {
     assert!(exit.stdout.starts_with("# MQ-2104"), "{}", exit.stdout);
     assert!(!Child::run(&mut house.command(&["explain", "MQ-9999"]), LONG).unwrap().status.success());
 }
+
+#[test]
+fn a_connection_that_does_not_show_the_sessions_secret_is_nobodys() {
+    let house = House::new();
+    let secret = canary("api");
+    let (echo, origin) = house.echo(&secret);
+    let grant = format!("http GET on {origin}/**");
+    let script = format!(
+        "at=${{HTTPS_PROXY##*@}}; unset HTTPS_PROXY https_proxy ALL_PROXY all_proxy; \
+         for p in http://$at http://marque:wrong@$at; do \
+         curl -sS -o /dev/null -w '%{{http_connect}} ' --proxy $p {origin}/v1/x; done; true"
+    );
+    let mut args = purpose(&grant);
+    args.extend(["--", "/bin/sh", "-c", &script]);
+    let exit = house.run_owner(&args);
+    assert_eq!(exit.stdout.trim(), "407 407", "{exit:?}");
+    assert_eq!(echo.log().count_saw(&secret), 0);
+}
