@@ -8,6 +8,7 @@ use marque_chain::{
     PublicKey, Rate, Rules, Session, SigningKey, commit, derive, sha256, sign_root,
 };
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// 2026-01-01T00:00:00Z
 pub const T0: u64 = 1_767_225_600;
@@ -180,5 +181,18 @@ pub fn payload(compact: &str) -> String {
 pub fn changed(compact: &str, seed: u8, change: impl FnOnce(&mut Value)) -> String {
     let mut value: Value = serde_json::from_str(&payload(compact)).unwrap();
     change(&mut value);
-    forge(HEADER, value.to_string().as_bytes(), seed)
+    forge(HEADER, sorted(value).to_string().as_bytes(), seed)
+}
+
+/// The same with every object's members in order: another crate of the build may ask serde_json to keep theirs, and what
+/// is signed or written here must not depend on it.
+pub fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let ordered: BTreeMap<String, Value> = members.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+            Value::Object(ordered.into_iter().collect())
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        scalar => scalar,
+    }
 }

@@ -43,7 +43,7 @@ fn generated() -> [(&'static str, String); 6] {
     .map(|(file, vectors)| {
         (
             file,
-            format!("{:#}\n", json!({"version": 1, "vectors": vectors})),
+            format!("{:#}\n", sorted(json!({"version": 1, "vectors": vectors}))),
         )
     })
 }
