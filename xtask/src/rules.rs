@@ -43,7 +43,7 @@ pub(crate) const HOUSE: &[House] = &[
     house(
         "crates/cli",
         Ring::Edge,
-        &["api", "authority", "chain", "client", "detect", "gateway", "journal", "model", "store", "wire", "testkit"],
+        &["api", "authority", "chain", "client", "detect", "gateway", "journal", "model", "policy", "store", "wire", "testkit"],
     ),
     house("testkit", Ring::Support, &[]),
     house("xtask", Ring::Support, &[]),

@@ -264,14 +264,26 @@ pub struct ApprovalView {
     pub effect: String,
     /// Environment.
     pub environment: String,
+    /// Method, destination, path and query, as the agent sent them.
+    pub request: String,
+    /// What else the profile found in the request.
+    pub attributes: std::collections::BTreeMap<String, String>,
     /// Who may answer.
     pub group: String,
     /// Why it asks.
     pub because: String,
-    /// `open`, `approved`, `denied`.
+    /// Which rules ask.
+    pub rule: String,
+    /// Uses that an approval is good for, at most.
+    pub uses: u32,
+    /// Seconds that an approval lives, at most.
+    pub ttl_s: u64,
+    /// `open`, `approved`, `denied`, `spent`, `expired`.
     pub state: String,
     /// Digest of the action, hex.
     pub digest: String,
+    /// When it was opened, milliseconds since 1970.
+    pub opened_ms: u64,
     /// When it is void.
     pub expires_ms: u64,
 }
@@ -283,10 +295,43 @@ pub struct ApprovalAnswer {
     pub passphrase: Option<String>,
     /// Yes or no.
     pub approve: bool,
-    /// How many uses.
+    /// How many uses; 0 for as many as the rule allows.
     pub uses: u32,
-    /// For how many seconds.
+    /// For how many seconds; 0 for as many as the rule allows.
     pub ttl_s: u64,
+}
+
+/// `POST /v1/policies`. An act that widens authority: a pack may replace a stricter one.
+#[derive(Serialize, Deserialize)]
+pub struct PolicyApply {
+    /// The passphrase.
+    pub passphrase: String,
+    /// Name of the pack.
+    pub name: String,
+    /// Policy texts, each with its file name.
+    pub files: Vec<(String, String)>,
+    /// Assertions, with their file name.
+    pub tests: Option<(String, String)>,
+}
+
+/// `POST /v1/policies/{name}/remove`. An act that widens authority.
+#[derive(Serialize, Deserialize)]
+pub struct PolicyRemove {
+    /// The passphrase.
+    pub passphrase: String,
+}
+
+/// One policy pack in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 over names and texts, hex.
+    pub digest: String,
+    /// Ids of its rules, in the order of the texts.
+    pub rules: Vec<String>,
+    /// Whether it ships with the program.
+    pub shipped: bool,
 }
 
 /// One step of a lineage.
@@ -363,6 +408,12 @@ pub struct Why {
     pub detail: String,
     /// The next step.
     pub help: String,
-    /// For humans only: which rule, which file and line.
+    /// For humans only: which rules.
     pub rule: Option<String>,
+    /// For humans only: each rule with file, line and reason.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// For humans only: the nearest single change that another answer would follow from.
+    #[serde(default)]
+    pub counterfactual: Option<String>,
 }

@@ -1,6 +1,8 @@
 //! Contain, decide, admit, attach: from an intended use to a permit (DESIGN section 5).
 
 use crate::authority::Authority;
+use crate::asks::{Standing, said_no};
+use crate::decide::{self, Judged, Moment, Question, Refusing};
 use crate::leaf::{Candidate, Leaf, Road};
 use crate::limits;
 use crate::machine::Entry;
@@ -10,7 +12,7 @@ use marque_chain::{UseRef, UseWhat};
 use marque_detect::Secret;
 use marque_detect::scrub::Needles;
 use marque_model::event::{Draft, UseIntent, UseOutcome};
-use marque_model::{Action, Content, CredentialId, Effect, Mode, Refusal, action::Binding};
+use marque_model::{Action, AskId, Content, CredentialId, Effect, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
 use marque_wire::place::Placement;
 use std::collections::BTreeMap;
@@ -102,35 +104,96 @@ struct Chosen<'a> {
     would_deny: Vec<u16>,
 }
 
+/// One meaning on its way to its intent.
+struct Planned {
+    action: Action,
+    digest: [u8; 32],
+    grant: Option<u32>,
+    /// The approval that it spends.
+    ask: Option<AskId>,
+}
+
+/// The moment that a decision holds for.
+struct Held {
+    moment: Moment,
+    /// A policy may have looked at counts: they must not have changed.
+    counted: bool,
+}
+
+/// Why an attempt to admit did not.
+enum Stop {
+    /// No.
+    Refuse(Box<Refusing>),
+    /// The session's facts changed meanwhile: decide again.
+    Changed,
+    /// A human has to answer first.
+    Ask(Vec<Question>),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Refuse(Box::new(problem.into()))
+    }
+}
+
 impl Authority {
-    /// Decides on one use. When this returns a permit, its intent is durable (I1).
+    /// Decides on one use, and asks a human where policy says so. When this returns a permit, its intent is durable (I1).
     ///
     /// # Errors
     /// The refusal that the agent sees; it is recorded.
-    pub async fn admit(&self, leaf: &Arc<Leaf>, road: &Road, request: Request) -> Result<Granted, Problem> {
-        let result = self.admit_inner(leaf, road, &request).await;
-        if let Err(problem) = &result {
-            self.record_refusal(leaf, road, &request, problem, None);
-        }
-        result
+    pub async fn admit(self: &Arc<Self>, leaf: &Arc<Leaf>, road: &Road, request: Request) -> Result<Granted, Problem> {
+        let refusing = match self.admit_or_ask(leaf, road, &request).await {
+            Ok(granted) => return Ok(granted),
+            Err(refusing) => refusing,
+        };
+        self.record_refusal(leaf, road, &request, &refusing);
+        Err(refusing.problem)
     }
 
-    async fn admit_inner(&self, leaf: &Arc<Leaf>, road: &Road, request: &Request) -> Result<Granted, Problem> {
-        if leaf.is_over() {
-            return Err(over(leaf));
+    /// After an answer the use re-enters at *contain*: all facts, limits and policies are looked at anew.
+    async fn admit_or_ask(self: &Arc<Self>, leaf: &Arc<Leaf>, road: &Road, request: &Request) -> Result<Granted, Refusing> {
+        let mut until = None;
+        for _ in 0..limits::DECISIONS_MAX {
+            match self.attempt(leaf, road, request).await {
+                Ok(granted) => return Ok(granted),
+                Err(Stop::Refuse(refusing)) => return Err(*refusing),
+                Err(Stop::Changed) => {}
+                Err(Stop::Ask(questions)) => {
+                    let hold = std::time::Duration::from_millis(limits::HOLD_MS);
+                    let until = *until.get_or_insert_with(|| tokio::time::Instant::now() + hold);
+                    self.hold(leaf, road, request, &questions, until).await?;
+                }
+            }
         }
-        let chosen = contain(leaf, road, request)?;
+        Err(refused(leaf, &Refusal::FactsChanged).into())
+    }
+
+    async fn attempt(self: &Arc<Self>, leaf: &Arc<Leaf>, road: &Road, request: &Request) -> Result<Granted, Stop> {
+        if leaf.is_over() {
+            return Err(over(leaf).into());
+        }
+        let mut chosen = contain(leaf, road, request)?;
+        let mut planned = plan(leaf, road, request, &chosen);
+        // Where policies look at counts, uses of one leaf are decided one after the other, so that they do not chase
+        // each other's changes; the committer still has the last word.
+        let policies = self.policies();
+        let counted = policies.uses_counters_at_all();
+        let _turn = if counted { Some(leaf.turn.lock().await) } else { None };
+        let moment = self.moment(leaf).ok_or_else(|| over(leaf))?;
+        self.decide(leaf, &policies, &moment, &mut planned, &mut chosen)?;
+        let held = Held { moment, counted };
         let bytes_max = self.byte_cap(leaf, &chosen);
-        let mut intents = Vec::with_capacity(request.meanings.len());
-        for (meaning, grant) in request.meanings.iter().zip(&chosen.grants) {
-            let draft = self.intent(leaf, road, request, meaning, &chosen, *grant, bytes_max);
+        let mut intents = Vec::with_capacity(planned.len());
+        for (index, one) in planned.into_iter().enumerate() {
+            // Each of one request's own intents moves the facts on by itself.
+            let draft = self.intent(leaf, road, request, one, &chosen, bytes_max, &held, index);
             match self.append_intent(leaf, draft).await {
                 Ok(seq) => intents.push(seq),
-                Err(problem) => {
+                Err(stop) => {
                     // Nothing was sent: what was admitted for the other meanings is given back.
                     let permit = Permit { leaf: leaf.clone(), intents, settled: false };
                     self.settle(permit, NOT_SENT);
-                    return Err(problem);
+                    return Err(stop);
                 }
             }
         }
@@ -148,9 +211,38 @@ impl Authority {
             }
             Err(error) => {
                 self.settle(permit, NOT_SENT);
-                Err(error.to_problem())
+                Err(error.to_problem().into())
             }
         }
+    }
+
+    /// Judges every meaning; one that is refused refuses the request, one that is asked about asks for it. In observe mode
+    /// what policy says is noted and passes.
+    fn decide(
+        &self,
+        leaf: &Arc<Leaf>,
+        policies: &Arc<marque_policy::Policies>,
+        moment: &Moment,
+        planned: &mut [Planned],
+        chosen: &mut Chosen<'_>,
+    ) -> Result<(), Stop> {
+        let mut questions = Vec::new();
+        for (index, one) in planned.iter_mut().enumerate() {
+            let facts = decide::facts(leaf, &one.action, moment);
+            let judged = decide::judge(policies, facts, &one.action, index, one.digest);
+            match judged {
+                Judged::Pass => {}
+                Judged::Refuse(refusing) if leaf.mode == Mode::Enforce => return Err(Stop::Refuse(refusing)),
+                Judged::Refuse(refusing) => note(&mut chosen.would_deny, refusing.problem.code),
+                Judged::Ask(_) if leaf.mode != Mode::Enforce => note(&mut chosen.would_deny, Code::APPROVAL_PENDING),
+                Judged::Ask(question) => match self.standing(leaf, &question) {
+                    Standing::Approved(id) => one.ask = Some(id),
+                    Standing::Denied => return Err(said_no().into()),
+                    Standing::Open(_) | Standing::None => questions.push(question),
+                },
+            }
+        }
+        if questions.is_empty() { Ok(()) } else { Err(Stop::Ask(questions)) }
     }
 
     /// The least that is left in the chain, up to a share that one use may reserve.
@@ -169,41 +261,46 @@ impl Authority {
         leaf: &Arc<Leaf>,
         road: &Road,
         request: &Request,
-        meaning: &Meaning,
+        one: Planned,
         chosen: &Chosen<'_>,
-        grant: Option<u32>,
         bytes_max: Option<u64>,
+        held: &Held,
+        index: usize,
     ) -> Entry {
-        let action = action(leaf, road, request, meaning);
+        let Planned { action, digest, grant, ask } = one;
         let credential = chosen.candidate.map(|c| (c.id, c.version));
-        let digest = action.digest(&Binding { session: leaf.session, leaf: &leaf.jti, credential });
         let intent = UseIntent {
             credential: credential.map(|(id, _)| id),
             version: credential.map_or(0, |(_, version)| version),
-            digest: digest.0,
+            digest,
             service: action.service,
             operation: action.operation,
             // A resource that is a path may hold anything: it is in the opening alone.
             resource: (road.profile.is_some()).then_some(action.resource),
-            effect: meaning.effect,
+            effect: action.effect,
             grant,
             bytes: bytes_max.unwrap_or(0),
             rows: 0,
-            ask: None,
+            ask,
             origin: road.target.origin(),
             would_deny: chosen.would_deny.clone(),
             principal: 1,
         };
-        let draft = Draft::new(intent).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
+        let mut draft = Draft::new(intent).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
+        if index == 0 {
+            draft.facts_epoch = Some(held.moment.epoch);
+            draft.facts_uses = held.counted.then_some(held.moment.uses);
+        }
         self.with_opening(draft, leaf.human, marque_model::event::field::URL, &request.uri)
     }
 
-    async fn append_intent(&self, leaf: &Leaf, entry: Entry) -> Result<u64, Problem> {
+    async fn append_intent(&self, leaf: &Leaf, entry: Entry) -> Result<u64, Stop> {
         match self.journal.append(entry).await {
             Ok(ack) => Ok(ack.seq),
-            Err(AppendError::Refused(refusal)) => Err(refused(leaf, &refusal)),
-            Err(AppendError::NoSpace) => Err(Problem::plain(Code::NO_SPACE, "free space on the disk of the data directory")),
-            Err(_) => Err(Problem::plain(Code::JOURNAL, "the authority is stopping; try again")),
+            Err(AppendError::Refused(Refusal::FactsChanged)) => Err(Stop::Changed),
+            Err(AppendError::Refused(refusal)) => Err(refused(leaf, &refusal).into()),
+            Err(AppendError::NoSpace) => Err(Problem::plain(Code::NO_SPACE, "free space on the disk of the data directory").into()),
+            Err(_) => Err(Problem::plain(Code::JOURNAL, "the authority is stopping; try again").into()),
         }
     }
 
@@ -248,29 +345,28 @@ impl Authority {
     }
 
     /// Remembers and, once a second a kind, records a refusal.
-    pub fn record_refusal(
-        &self,
-        leaf: &Arc<Leaf>,
-        road: &Road,
-        request: &Request,
-        problem: &Problem,
-        rule: Option<String>,
-    ) {
+    fn record_refusal(&self, leaf: &Arc<Leaf>, road: &Road, request: &Request, refusing: &Refusing) {
         let Some(first) = request.meanings.iter().max_by_key(|m| m.effect) else { return };
         let kind = Kind {
-            code: problem.code.number(),
+            code: refusing.problem.code.number(),
             service: road.service.to_string(),
             operation: first.operation.clone(),
             effect: first.effect,
-            rule: rule.clone(),
+            rule: refusing.rule.clone(),
         };
         let what = format!("{} {}{}", request.method, road.target, request.path);
-        self.note_refusal(leaf, kind, what, problem, rule);
+        self.note_refusal(leaf, kind, what, refusing);
     }
 
     /// The same for a refusal that has no request yet: a host, a framing error.
-    pub fn note_refusal(&self, leaf: &Arc<Leaf>, kind: Kind, what: String, problem: &Problem, rule: Option<String>) {
-        let refused = Refused { at_ms: self.clock.now_ms(), request: what, problem: problem.clone(), rule };
+    fn note_refusal(&self, leaf: &Arc<Leaf>, kind: Kind, what: String, refusing: &Refusing) {
+        let refused = Refused {
+            at_ms: self.clock.now_ms(),
+            request: what,
+            problem: refusing.problem.clone(),
+            rule: refusing.rule.clone(),
+            basis: refusing.basis.clone(),
+        };
         let due = leaf.refusals.lock().take(kind, refused);
         if let Some((kind, count)) = due {
             self.append_later(denied(leaf, kind, count));
@@ -292,6 +388,23 @@ pub(crate) fn denied(leaf: &Leaf, kind: Kind, count: u32) -> Entry {
 }
 
 const NOT_SENT: Settled = Settled { verdict: 2, status: 0, bytes: 0, scrubbed: 0, content: None, opaque: false };
+
+fn note(codes: &mut Vec<u16>, code: Code) {
+    if !codes.contains(&code.number()) {
+        codes.push(code.number());
+    }
+}
+
+fn plan(leaf: &Leaf, road: &Road, request: &Request, chosen: &Chosen<'_>) -> Vec<Planned> {
+    let credential = chosen.candidate.map(|c| (c.id, c.version));
+    let binding = Binding { session: leaf.session, leaf: &leaf.jti, credential };
+    let one = |(meaning, grant): (&Meaning, &Option<u32>)| {
+        let action = action(leaf, road, request, meaning);
+        let digest = action.digest(&binding).0;
+        Planned { action, digest, grant: *grant, ask: None }
+    };
+    request.meanings.iter().zip(&chosen.grants).map(one).collect()
+}
 
 fn action(leaf: &Leaf, road: &Road, request: &Request, meaning: &Meaning) -> Action {
     Action {
@@ -330,7 +443,7 @@ fn contain<'a>(leaf: &Leaf, road: &'a Road, request: &Request) -> Result<Chosen<
             None if leaf.mode == Mode::Enforce => return Err(not_granted(leaf, road, request, meaning)),
             None => {
                 chosen.grants.push(None);
-                chosen.would_deny.push(Code::NOT_GRANTED.number());
+                note(&mut chosen.would_deny, Code::NOT_GRANTED);
             }
         }
     }
@@ -374,7 +487,7 @@ fn resource_fits(pattern: &str, resource: &str) -> bool {
     marque_chain::grant::ResourcePattern::parse(pattern).is_ok_and(|p| p.permits(resource))
 }
 
-fn over(leaf: &Leaf) -> Problem {
+pub(crate) fn over(leaf: &Leaf) -> Problem {
     Problem::new(Code::SESSION_OVER, format!("session `{}` is over", leaf.session), "start a new session")
 }
 
@@ -391,7 +504,7 @@ fn not_granted(leaf: &Leaf, road: &Road, request: &Request, meaning: &Meaning) -
 }
 
 /// A refusal of the committer, in the agent's words.
-fn refused(leaf: &Leaf, refusal: &Refusal) -> Problem {
+pub(crate) fn refused(leaf: &Leaf, refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::SessionNotLive => over(leaf),
         Refusal::LeafNotLive => Problem::plain(Code::SESSION_OVER, "start a new session"),
@@ -404,7 +517,7 @@ fn refused(leaf: &Leaf, refusal: &Refusal) -> Problem {
         Refusal::CredentialChanged => {
             Problem::plain(Code::CREDENTIAL_NONE, "the credential was replaced: start a new session")
         }
-        Refusal::ApprovalSpent => Problem::plain(Code::APPROVAL_PENDING, "ask again"),
+        Refusal::ApprovalSpent => Problem::plain(Code::APPROVAL_PENDING, "another request spent the approval; send this one again to ask again"),
         Refusal::FactsChanged => {
             let mut problem = Problem::plain(Code::QUOTA, "send the request again");
             problem.retry = Retry::Later;
@@ -441,7 +554,7 @@ impl Authority {
             effect: Effect::Unparsed,
             rule: None,
         };
-        self.note_refusal(leaf, kind, host, problem, None);
+        self.note_refusal(leaf, kind, host, &problem.clone().into());
     }
 
     /// Keeps a credential that an upstream put into an answer; the agent gets a placeholder that is good only there.

@@ -62,6 +62,8 @@ pub struct Authority {
     pub(crate) keys: Keys,
     pub(crate) instance: InstanceId,
     pub(crate) services: Services,
+    pub(crate) book: RwLock<crate::policies::Book>,
+    pub(crate) desk: crate::asks::Desk,
     pub(crate) secrets: Arc<Mutex<crate::openings::Vault>>,
     pub(crate) subject_keys: RwLock<HashMap<[u8; 16], Arc<marque_store::sealed::OpeningKey>>>,
     pub(crate) values: RwLock<HashMap<(CredentialId, u32), Arc<Secret>>>,
@@ -107,14 +109,19 @@ impl Authority {
         replace_file(&data_disk, "journal/log.vkey", vkey.as_bytes())
             .map_err(|source| Error::Io { path: "journal/log.vkey".into(), source })?;
         let secrets = crate::openings::Vault::open(&options.data_dir, signer.clone(), *instance.as_bytes())?;
+        let services = services::shipped()?;
+        let mut book = crate::policies::Book::new(&services)?;
+        book.restore(&options.data_dir, &state.read());
         let authority = Arc::new(Self {
+            book: RwLock::new(book),
+            desk: crate::asks::Desk::default(),
             state,
             journal,
             clock,
             signer,
             keys,
             instance,
-            services: services::shipped()?,
+            services,
             secrets: Arc::new(Mutex::new(secrets)),
             subject_keys: RwLock::default(),
             values: RwLock::default(),

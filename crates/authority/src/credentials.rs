@@ -132,8 +132,9 @@ impl Authority {
     ///
     /// # Errors
     /// Where the passphrase is wrong, or the record makes no sense.
-    pub async fn credential_add(self: &Arc<Self>, mut asked: Asked) -> Result<CredentialView, Error> {
+    pub async fn credential_add(self: &Arc<Self>, mut asked: Asked, uid: u32) -> Result<CredentialView, Error> {
         self.check_passphrase(&mut asked.passphrase).await?;
+        self.judge_act("credential.add", &asked.name, &asked.environment, self.subject_of(uid).await?)?;
         let places = self.places_asked(&asked)?;
         for pin in &asked.pins {
             parse_pin(pin)?;

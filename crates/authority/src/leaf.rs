@@ -64,6 +64,12 @@ pub struct Leaf {
     pub environment: Arc<str>,
     /// The session's purpose, for sentences to people.
     pub purpose: Arc<str>,
+    /// Risks that the human accepted by name.
+    pub accepted: Arc<[String]>,
+    /// Held while a question is opened: equal requests that arrive together ask once.
+    pub asking: tokio::sync::Mutex<()>,
+    /// Held from decision to intent where policies look at counts.
+    pub turn: tokio::sync::Mutex<()>,
     /// What its link grants.
     pub grants: Arc<[Grant]>,
     /// Whether any limit on bytes stands in its chain.

@@ -13,16 +13,19 @@
 //! *How to test*: `cargo test -p marque-authority`; end to end in `crates/cli/tests`.
 
 pub mod admit;
+mod asks;
 pub mod authority;
 pub mod clock;
 pub mod control;
 mod credentials;
+pub mod decide;
 mod error;
 pub mod leaf;
 pub mod limits;
 mod machine;
 pub mod needles;
 mod openings;
+pub mod policies;
 mod random;
 mod references;
 pub mod refusals;

@@ -1,8 +1,6 @@
 //! Every bound of this crate, in one place.
 
-/// How often an admission is decided anew because the session's facts changed meanwhile.
-pub const DECISIONS_MAX: u32 = 8;
-/// Bytes reserved for one use where a limit on bytes stands in its chain.
+/// Bytes that one use reserves at most where a limit on bytes stands in its chain.
 pub const RESERVE_BYTES: u64 = 16 << 20;
 /// Longest request body of one use where no limit says less.
 pub const REQUEST_BYTES_MAX: u64 = 4 << 30;
@@ -24,6 +22,13 @@ pub const CONTROL_CONNECTIONS_INSIDE_MAX: usize = 16;
 pub const CONTROL_HEAD_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long a use waits in line for a human, in milliseconds (DESIGN section 5).
 pub const HOLD_MS: u64 = 25_000;
+/// Seconds after which a client may send a held request again.
+pub const ASK_RETRY_S: u32 = 5;
+/// Times that one request is decided on before it is refused because the session's facts keep changing, or because it is
+/// asked about again and again.
+pub const DECISIONS_MAX: usize = 16;
+/// Longest name of a policy pack.
+pub const PACK_NAME_BYTES_MAX: usize = 32;
 /// How long an open question may be answered, in milliseconds.
 pub const ASK_MS: u64 = 10 * 60_000;
 /// Hosts of one session's certificate authority.

@@ -21,8 +21,10 @@ pub struct Refused {
     pub request: String,
     /// The answer.
     pub problem: Problem,
-    /// Rule, file and line; for humans.
+    /// Rules; for humans.
     pub rule: Option<String>,
+    /// What to explain it from, where policy decided; for humans.
+    pub basis: Option<std::sync::Arc<crate::decide::Basis>>,
 }
 
 /// What makes two refusals the same.
@@ -105,7 +107,7 @@ mod tests {
     fn refuse(to: &mut Refusals, operation: &str, at_ms: u64) -> Option<(Kind, u32)> {
         let kind = Kind { code: 2104, service: "s".into(), operation: operation.into(), effect: Effect::Read, rule: None };
         let problem = Problem::plain(Code::NOT_GRANTED, "");
-        to.take(kind, Refused { at_ms, request: operation.into(), problem, rule: None })
+        to.take(kind, Refused { at_ms, request: operation.into(), problem, rule: None, basis: None })
     }
 
     #[test]

@@ -50,6 +50,9 @@ impl Authority {
         self.check_passphrase(&mut asked.passphrase).await?;
         let plan = self.plan(&asked)?;
         let human = self.subject_of(uid).await?;
+        let act = crate::decide::act_facts("session.open", &asked.agent, &asked.environment, human, plan.grade, &asked.accept);
+        self.judge_own(&act)?;
+        let (policy, policy_names) = (self.policies().digest(), self.book.read().names());
         let id = SessionId::from_bytes(random::bytes()?);
         let now_ms = self.clock.now_ms();
         let end_s = now_ms / 1000 + asked.ttl_s;
@@ -68,7 +71,7 @@ impl Authority {
             authorization_details: plan.grants.clone(),
             limits: Limits::NONE,
             agent: Agent { id: asked.agent.clone(), name: None, software: None },
-            policy: Some(PolicyRef { id: "grants-only".into(), sha256: Digest(policy_digest()) }),
+            policy: Some(PolicyRef { id: policy_names, sha256: Digest(policy) }),
             aud: vec![format!("marque:{}", self.instance)],
             status: None,
             session: Some(SessionClaim {
@@ -93,7 +96,7 @@ impl Authority {
             not_after_ms: end_s * 1000,
             jti: jti.clone(),
             task: asked.task.as_deref().and_then(unhex),
-            policy: Some(policy_digest()),
+            policy: Some(policy),
             accepted: asked.accept.clone(),
             link,
         };
@@ -129,6 +132,9 @@ impl Authority {
             grade: plan.grade,
             environment: asked.environment.as_str().into(),
             purpose: asked.purpose.as_str().into(),
+            accepted: asked.accept.as_slice().into(),
+            asking: tokio::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             has_byte_limit: plan.grants.iter().any(|g| g.limits().bytes.is_some()),
             grants: plan.grants.into(),
             not_after_ms,
@@ -422,11 +428,6 @@ fn placeholders(profile: &marque_wire::profile::Profile, plan: &mut Plan) -> Res
         }
     }
     Ok(())
-}
-
-/// Until packs are loaded, grants alone decide; link 0 says so.
-fn policy_digest() -> [u8; 32] {
-    marque_chain::sha256(b"marque/policy/grants-only/v1").0
 }
 
 const fn chain_mode(mode: Mode) -> marque_chain::Mode {

@@ -31,6 +31,7 @@ impl Authority {
         // Whatever became of the records: the leaf refuses, and whoever waits for the statement is told.
         self.leaves.write().remove(&id);
         leaf.kept.lock().clear();
+        self.desk.clear(id);
         if let Ok(statement) = &statement {
             self.statements.lock().insert(id, statement.clone());
         }

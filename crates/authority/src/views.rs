@@ -82,11 +82,14 @@ impl Authority {
     /// Where the session is not live, or nothing was refused.
     pub fn why_last(&self, id: SessionId, inside: bool) -> Result<Why, Error> {
         let leaf: Arc<Leaf> = self.leaf(id).ok_or_else(|| not_found(&id.to_string()))?;
-        let refusals = leaf.refusals.lock();
-        let last = refusals.last().ok_or_else(|| {
+        let last = leaf.refusals.lock().last().cloned().ok_or_else(|| {
             Error::Refused(Problem::new(Code::NOT_FOUND, "nothing was refused in this session", "try the request again"))
         })?;
+        // Rule, line and the way around it are for humans; an explanation costs some hundred decisions.
+        let explained = last.basis.as_ref().filter(|_| !inside).map(|basis| basis.policies.explain(&basis.facts));
         Ok(Why {
+            rules: explained.iter().flat_map(|e| &e.rules).map(told).collect(),
+            counterfactual: explained.as_ref().and_then(|e| e.counterfactual.as_ref()).map(ToString::to_string),
             schema: "marque/why.v1".into(),
             request: last.request.clone(),
             code: last.problem.code.text().into(),
@@ -199,6 +202,10 @@ impl Authority {
             _ => {}
         }
     }
+}
+
+fn told(rule: &marque_policy::Told) -> String {
+    format!("{} ({}:{}): {}", rule.id, rule.file, rule.line, rule.because)
 }
 
 fn begin(id: SessionId, open: &marque_model::event::SessionOpen) -> Lineage {

@@ -54,6 +54,12 @@ pub(crate) enum Command {
     /// Service profiles: list, show, check.
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Approvals: what waits for a human, and the answers.
+    #[command(subcommand)]
+    Approval(ApprovalCommand),
+    /// Policies: check and try packs, put them in force, explain.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Why the last request of a session was refused.
     Why(WhyArgs),
     /// Explain an error code.
@@ -228,6 +234,107 @@ pub(crate) enum ServiceCommand {
         /// The file; without it, every shipped profile.
         file: Option<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalCommand {
+    /// Questions of live sessions.
+    List,
+    /// One question: what exactly would be done, why, for whom.
+    Show {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Say yes to exactly this. Needs the passphrase.
+    Approve {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// Fewer uses than the rule allows.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        uses: u32,
+        /// A shorter life than the rule allows: `60s`, `10m`.
+        #[arg(long, value_name = "TIME")]
+        ttl: Option<String>,
+    },
+    /// Say no.
+    Deny {
+        /// Its id, or the beginning of it.
+        id: String,
+    },
+    /// Print questions as they come.
+    Watch,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Packs in force.
+    List,
+    /// Read pack files as the authority would, with the assertions beside them (`NAME.test.toml`).
+    Check {
+        /// `.cedar` files, each a pack.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// The same, and insist on assertions.
+    Test {
+        /// `.cedar` files, each a pack.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// The Cedar schema that packs are checked against.
+    Schema,
+    /// Put a pack in force, by digest. Needs the passphrase.
+    Apply {
+        /// A `.cedar` file; its assertions stand beside it.
+        file: PathBuf,
+    },
+    /// Take an applied pack out of force. Needs the passphrase.
+    Remove {
+        /// Its name.
+        name: String,
+    },
+    /// What policy says to a request, by which rule, and what would change it.
+    Explain(PolicyExplainArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PolicyExplainArgs {
+    /// For example `github/git.push`.
+    #[arg(long, value_name = "SERVICE/OPERATION")]
+    pub(crate) action: String,
+    /// For example `acme/web@main`.
+    #[arg(long)]
+    pub(crate) resource: String,
+    /// Environment of the resource.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) env: String,
+    /// Its effect, where no profile knows the operation.
+    #[arg(long)]
+    pub(crate) effect: Option<String>,
+    /// Containment grade.
+    #[arg(long, default_value = "D")]
+    pub(crate) grade: String,
+    /// Risk that the human accepted.
+    #[arg(long = "accept-risk", value_name = "RISK")]
+    pub(crate) accept: Vec<String>,
+    /// Links below the root.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) depth: u32,
+    /// Uses of the session before.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) uses: u64,
+    /// Destructive uses of the session before.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) destructive: u64,
+    /// The session read text that a stranger could write.
+    #[arg(long)]
+    pub(crate) read_untrusted: bool,
+    /// What the profile finds in the request: `NAME=VALUE`. Repeatable.
+    #[arg(long = "attribute", value_name = "NAME=VALUE")]
+    pub(crate) attributes: Vec<String>,
+    /// A pack file beside the shipped one. Repeatable.
+    #[arg(long = "pack", value_name = "FILE")]
+    pub(crate) packs: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

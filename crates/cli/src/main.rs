@@ -8,6 +8,7 @@
 //!
 //! *How to test*: `cargo test -p marque-cli`, which runs this binary.
 
+mod approval;
 mod args;
 mod audit;
 mod auth;
@@ -18,6 +19,7 @@ mod gate;
 mod out;
 mod paths;
 mod peer;
+mod policy;
 mod run;
 mod serve;
 mod service;
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         Command::Credential(ref command) => credential::main(&cli.global, command),
         Command::Audit(ref command) => audit::main(&cli.global, command),
         Command::Service(ref command) => service::main(&cli.global, command),
+        Command::Approval(ref command) => approval::main(&cli.global, command),
+        Command::Policy(ref command) => policy::main(&cli.global, command),
         Command::Why(ref args) => session::why(&cli.global, args),
         Command::Explain(ref args) => explain::main(args),
     };

@@ -112,8 +112,11 @@ pub(crate) fn why(global: &Global, args: &WhyArgs) -> Outcome {
     print(&format!("{}: {}", why.code, plain(&why.detail)));
     print(&format!("request  {}", plain(&why.request)));
     print(&format!("help     {}", plain(&why.help)));
-    if let Some(rule) = why.rule {
-        print(&format!("rule     {}", plain(&rule)));
+    for rule in &why.rules {
+        print(&format!("rule     {}", plain(rule)));
+    }
+    if let Some(flip) = &why.counterfactual {
+        print(&format!("other    it would be otherwise if {}", plain(flip)));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -195,6 +195,7 @@ impl State {
             leaf,
             digest: event.digest,
             group: event.group.clone(),
+            rule: event.rule.clone(),
             expires_ms: event.expires_ms,
             phase: AskPhase::Open,
         };

@@ -366,6 +366,8 @@ pub struct Draft {
     pub mode: Option<Mode>,
     /// The facts epoch that the decision was made at.
     pub facts_epoch: Option<u64>,
+    /// The number of uses that the decision was made at, where it may have looked at counts.
+    pub facts_uses: Option<u64>,
     /// What happened.
     pub event: Event,
 }
@@ -385,6 +387,7 @@ impl Draft {
             commitments: Vec::new(),
             mode: None,
             facts_epoch: None,
+            facts_uses: None,
             event: event.into(),
         }
     }

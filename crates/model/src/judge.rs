@@ -199,6 +199,9 @@ impl State {
         if draft.facts_epoch.is_some_and(|epoch| epoch != session.facts.epoch) {
             return Err(Refusal::FactsChanged);
         }
+        if draft.facts_uses.is_some_and(|uses| uses != session.facts.uses) {
+            return Err(Refusal::FactsChanged);
+        }
         let leaf = draft.leaf.as_ref().ok_or(Refusal::LeafNotLive)?;
         self.live_links(leaf, session.id, now_ms)?;
         if let Some(id) = event.credential {

@@ -90,6 +90,8 @@ pub struct Ask {
     pub digest: [u8; 32],
     /// Who may answer.
     pub group: String,
+    /// Which rules ask: an answer counts for no other.
+    pub rule: String,
     /// When the question is void.
     pub expires_ms: u64,
     /// Where it is.

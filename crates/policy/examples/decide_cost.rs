@@ -67,6 +67,7 @@ fn push() -> Facts {
             mode: Mode::Enforce,
             session: SessionFacts { uses: 41, ..SessionFacts::default() },
             purpose: None,
+            accepted: Vec::new(),
             attributes: BTreeMap::from([("base".to_owned(), "main".to_owned())]),
             streamed: false,
             ask_able: true,

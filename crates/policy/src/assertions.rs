@@ -81,6 +81,7 @@ struct When {
     grants: u64,
     read_untrusted: bool,
     purpose: Option<String>,
+    accepted: Vec<String>,
     attributes: BTreeMap<String, String>,
     streamed: bool,
     ask_able: bool,
@@ -96,6 +97,7 @@ impl Default for When {
             grants: 0,
             read_untrusted: false,
             purpose: None,
+            accepted: Vec::new(),
             attributes: BTreeMap::new(),
             streamed: false,
             ask_able: true,
@@ -197,7 +199,7 @@ fn act(what: What, vocabulary: &Vocabulary) -> Result<Act, (String, &'static str
 }
 
 fn facts(case: Case, vocabulary: &Vocabulary) -> Result<Facts, (String, &'static str)> {
-    let When { grade, mode, uses, destructive, grants, read_untrusted, purpose, attributes, streamed, ask_able } =
+    let When { grade, mode, uses, destructive, grants, read_untrusted, purpose, accepted, attributes, streamed, ask_able } =
         case.context;
     let Who { human, agent, depth, session } = case.principal;
     let Where { name, environment, attributes: of_resource } = case.resource;
@@ -210,6 +212,7 @@ fn facts(case: Case, vocabulary: &Vocabulary) -> Result<Facts, (String, &'static
             mode,
             session: SessionFacts { uses, destructive, grants, read_untrusted },
             purpose,
+            accepted,
             attributes,
             streamed,
             ask_able,

@@ -63,6 +63,8 @@ pub struct Circumstances {
     pub session: SessionFacts,
     /// A tag of the purpose, where the task gives one.
     pub purpose: Option<String>,
+    /// Risks that the session's human accepted by name.
+    pub accepted: Vec<String>,
     /// The action's attributes: Cedar tags of `context.attributes`.
     pub attributes: BTreeMap<String, String>,
     /// The body is too long to be held.
@@ -114,6 +116,7 @@ impl Facts {
                 mode,
                 session,
                 purpose: None,
+                accepted: Vec::new(),
                 attributes: action.attributes.clone(),
                 streamed,
                 ask_able: !streamed,
@@ -129,6 +132,8 @@ impl Facts {
         texts.iter().all(|text| text.len() <= FACT_BYTES_MAX)
             && self.resource.environment.len() <= FACT_BYTES_MAX
             && self.context.purpose.as_ref().is_none_or(|p| p.len() <= FACT_BYTES_MAX)
+            && self.context.accepted.len() <= ATTRIBUTES_MAX
+            && self.context.accepted.iter().all(|risk| risk.len() <= FACT_BYTES_MAX)
             && tags.iter().all(|tags| tags.len() <= ATTRIBUTES_MAX)
             && tags.iter().flat_map(|t| t.iter()).all(|(k, v)| k.len() <= FACT_BYTES_MAX && v.len() <= FACT_BYTES_MAX)
     }

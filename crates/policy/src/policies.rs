@@ -21,6 +21,8 @@ pub struct Policies {
     slices: Slices,
     authorizer: Authorizer,
     digest: [u8; 32],
+    /// Some policy may look at counts: only then is it worth finding out which.
+    counters: bool,
     /// Literals of the texts: what a counterfactual may try.
     pub(crate) literals: Literals,
 }
@@ -43,7 +45,8 @@ impl Policies {
         let mut digest = [0; 32];
         digest.copy_from_slice(hash.finish().as_ref());
         let slices = Slices::new(&rules, vocabulary.inner());
-        Self { vocabulary: vocabulary.clone(), rules, slices, authorizer: Authorizer::new(), digest, literals }
+        let counters = rules.iter().any(|rule: &Rule| rule.counters);
+        Self { vocabulary: vocabulary.clone(), rules, slices, authorizer: Authorizer::new(), digest, counters, literals }
     }
 
     /// SHA-256 over the digests of its packs, in order: the policy version.
@@ -63,7 +66,13 @@ impl Policies {
     #[must_use]
     pub fn uses_counters(&self, facts: &Facts) -> bool {
         // What cannot be judged is denied; the answer then does not matter.
-        self.slice(facts).is_none_or(|(_, slice)| slice.counters)
+        self.counters && self.slice(facts).is_none_or(|(_, slice)| slice.counters)
+    }
+
+    /// Whether any policy at all may look at counts.
+    #[must_use]
+    pub const fn uses_counters_at_all(&self) -> bool {
+        self.counters
     }
 
     /// Number of policies that a use like this one is judged by.

@@ -130,6 +130,7 @@ impl Names {
             ("mode".to_owned(), text(context.mode.word())),
             ("session".to_owned(), session.map_err(|_| Unfit)?),
             ("attributes".to_owned(), RestrictedExpression::new_entity_uid(uid(&self.attributes, ""))),
+            ("accepted".to_owned(), RestrictedExpression::new_set(context.accepted.iter().map(|risk| text(risk)))),
             ("streamed".to_owned(), RestrictedExpression::new_bool(context.streamed)),
             ("ask_able".to_owned(), RestrictedExpression::new_bool(context.ask_able)),
         ];

@@ -179,8 +179,8 @@ entity Resource in [Env, Resource] = { service: String, name: String, environmen
 entity Ref in [Env, Resource] = { service: String, name: String, environment: String, branch: String } tags String;
 type SessionFacts = { uses: Long, destructive: Long, grants: Long, read_untrusted: Bool };
 type Circumstances = {
-  grade: Long, mode: String, session: SessionFacts, purpose?: String, attributes: Attributes, streamed: Bool,
-  ask_able: Bool
+  grade: Long, mode: String, session: SessionFacts, purpose?: String, accepted: Set<String>, attributes: Attributes,
+  streamed: Bool, ask_able: Bool
 };
 "#;
 const APPLIES: &str = "appliesTo { principal: Agent, resource: [Resource, Ref], context: Circumstances };";

@@ -6,7 +6,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
-use marque_api::control::{CredentialAdd, Init, InitDone, SessionEnd, SessionOpen, Status, Unseal};
+use marque_api::control::{ApprovalAnswer, CredentialAdd, PolicyApply, PolicyRemove, Init, InitDone, SessionEnd, SessionOpen, Status, Unseal};
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
 use marque_model::EndReason;
@@ -75,11 +75,28 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
         }
         (&Method::POST, ["v1", "credentials"]) => {
             let asked: CredentialAdd = read(body).await?;
-            json(&control.open_authority().await?.credential_add(asked).await?)
+            json(&control.open_authority().await?.credential_add(asked, peer.uid).await?)
         }
         (&Method::GET, ["v1", "credentials"]) => json(&control.open_authority().await?.credential_list()),
         (&Method::DELETE, ["v1", "credentials", name]) => {
             control.open_authority().await?.credential_remove(name).await?;
+            json(&serde_json::json!({}))
+        }
+        (&Method::GET, ["v1", "approvals"]) => json(&control.open_authority().await?.approval_list()),
+        (&Method::POST, ["v1", "approvals", "watch"]) => watch_approvals(control).await,
+        (&Method::GET, ["v1", "approvals", id]) => json(&control.open_authority().await?.approval_show(id)?),
+        (&Method::POST, ["v1", "approvals", id]) => {
+            let asked: ApprovalAnswer = read(body).await?;
+            json(&control.open_authority().await?.approval_answer(id, asked, peer.uid).await?)
+        }
+        (&Method::GET, ["v1", "policies"]) => json(&control.open_authority().await?.policy_list()),
+        (&Method::POST, ["v1", "policies"]) => {
+            let asked: PolicyApply = read(body).await?;
+            json(&control.open_authority().await?.policy_apply(asked, peer.uid).await?)
+        }
+        (&Method::POST, ["v1", "policies", name, "remove"]) => {
+            let asked: PolicyRemove = read(body).await?;
+            control.open_authority().await?.policy_remove(name, asked, peer.uid).await?;
             json(&serde_json::json!({}))
         }
         (&Method::POST, ["v1", "checkpoint"]) => {
@@ -154,6 +171,36 @@ async fn hold(control: &Arc<Control>, id: &str) -> Answer {
         }
         // The launcher went away without ending the session.
         let _ = authority.end_session(id, EndReason::Lost).await;
+    });
+    Ok(Response::new(BodyExt::boxed(StreamBody::new(Lines(receiver)))))
+}
+
+/// Every question that is opened from now on, and those that are open, one JSON line each.
+async fn watch_approvals(control: &Arc<Control>) -> Answer {
+    let authority = control.open_authority().await?;
+    let (lines, receiver) = mpsc::channel::<Bytes>(16);
+    let mut changed = authority.approvals_changed();
+    tokio::spawn(async move {
+        let mut told = std::collections::BTreeSet::new();
+        loop {
+            changed.borrow_and_update();
+            let list = authority.approval_list();
+            told.retain(|id| list.iter().any(|view| view.id == *id));
+            for view in list.iter().filter(|view| view.state == "open") {
+                if !told.insert(view.id.clone()) {
+                    continue;
+                }
+                let Ok(mut line) = serde_json::to_string(view) else { return };
+                line.push('\n');
+                if lines.send(Bytes::from(line)).await.is_err() {
+                    return;
+                }
+            }
+            tokio::select! {
+                moved = changed.changed() => if moved.is_err() { return },
+                () = lines.closed() => return,
+            }
+        }
     });
     Ok(Response::new(BodyExt::boxed(StreamBody::new(Lines(receiver)))))
 }

@@ -5,7 +5,7 @@ mod banner;
 mod child;
 mod env;
 pub(crate) mod mark;
-mod task;
+pub(crate) mod task;
 mod tools;
 mod workdir;
 

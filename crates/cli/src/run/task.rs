@@ -194,7 +194,7 @@ fn flag_grant(text: &str, environment: &str) -> Result<Value, Failure> {
 }
 
 /// `90s`, `30m`, `2h`.
-fn seconds(text: &str) -> Result<u64, Failure> {
+pub(crate) fn seconds(text: &str) -> Result<u64, Failure> {
     let wrong = || Failure::usage(format!("`{text}` is no length of time"), "write it like `90s`, `30m` or `2h`");
     let (number, factor) = match text.char_indices().last() {
         Some((at, 's')) => (text.get(..at), 1),

@@ -67,6 +67,7 @@ pub fn facts(service: &str, operation: &str, effect: Effect, resource: &str, env
             mode: Mode::Enforce,
             session: SessionFacts::default(),
             purpose: None,
+            accepted: Vec::new(),
             attributes: BTreeMap::new(),
             streamed: false,
             ask_able: true,

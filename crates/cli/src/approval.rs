@@ -1,0 +1,105 @@
+//! `approval`: a human's answers. Yes needs the passphrase; no needs nothing.
+
+use crate::args::{ApprovalCommand, Global};
+use crate::connect::{block_on, client};
+use crate::out::{Outcome, plain, print, print_json};
+use crate::{auth, out::Failure};
+use hyper::Method;
+use marque_api::control::{ApprovalAnswer, ApprovalView};
+use std::process::ExitCode;
+
+pub(crate) fn main(global: &Global, command: &ApprovalCommand) -> Outcome {
+    match command {
+        ApprovalCommand::List => list(global),
+        ApprovalCommand::Show { id } => show(global, id),
+        ApprovalCommand::Approve { id, uses, ttl } => {
+            let ttl_s = ttl.as_deref().map(crate::run::task::seconds).transpose()?.unwrap_or(0);
+            let passphrase = auth::passphrase(global, "marque passphrase: ")?;
+            let body = ApprovalAnswer { passphrase: Some(passphrase), approve: true, uses: *uses, ttl_s };
+            answer(global, id, &body)
+        }
+        ApprovalCommand::Deny { id } => {
+            answer(global, id, &ApprovalAnswer { passphrase: None, approve: false, uses: 0, ttl_s: 0 })
+        }
+        ApprovalCommand::Watch => watch(global),
+    }
+}
+
+fn list(global: &Global) -> Outcome {
+    let client = client(global)?;
+    let list: Vec<ApprovalView> = block_on(async { Ok(client.call(Method::GET, "/v1/approvals", None::<&()>).await?) })?;
+    if global.json {
+        return print_json(&list);
+    }
+    print("APPROVAL             STATE     WHO ANSWERS   ACTION");
+    for view in &list {
+        print(&line(view));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(view: &ApprovalView) -> String {
+    let action = format!("{} {} on {}", view.service, view.operation, view.resource);
+    format!("{:<20} {:<9} {:<13} {} ({})", view.id, view.state, view.group, plain(&action), plain(&view.because))
+}
+
+/// What a human decides on. Text of the agent is stripped of what a terminal would obey.
+fn card(view: &ApprovalView) -> Vec<String> {
+    let mut out = vec![
+        format!("{} {} on {}", view.service, view.operation, plain(&view.resource)),
+        format!("effect     {} in {}", view.effect, view.environment),
+        format!("request    {}", plain(&view.request)),
+    ];
+    for (name, value) in &view.attributes {
+        out.push(format!("  {:<9}{}", plain(name), plain(value)));
+    }
+    out.push(format!("asks       {} ({})", plain(&view.because), view.rule));
+    out.push(format!("who        {} · purpose \"{}\"", plain(&view.lineage.join(" → ")), plain(view.purpose.as_deref().unwrap_or("(erased)"))));
+    out.push(format!("session    {}", view.session));
+    out.push(format!("answers    {}", view.group));
+    out.push(format!("if yes     {} use(s) of exactly this, within {} s", view.uses, view.ttl_s));
+    out.push(format!("state      {}", view.state));
+    out.push(format!("digest     {}", view.digest));
+    out
+}
+
+fn show(global: &Global, id: &str) -> Outcome {
+    let client = client(global)?;
+    let path = format!("/v1/approvals/{id}");
+    let view: ApprovalView = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
+    if global.json {
+        return print_json(&view);
+    }
+    for line in card(&view) {
+        print(&line);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn answer(global: &Global, id: &str, body: &ApprovalAnswer) -> Outcome {
+    let client = client(global)?;
+    let path = format!("/v1/approvals/{id}");
+    let view: ApprovalView = block_on(async { Ok(client.call(Method::POST, &path, Some(body)).await?) })?;
+    if global.json {
+        return print_json(&view);
+    }
+    print(&line(&view));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints each question as it comes, until the authority goes away.
+fn watch(global: &Global) -> Outcome {
+    let client = client(global)?;
+    block_on(async {
+        let mut lines = client.stream("/v1/approvals/watch").await?;
+        while let Some(view) = lines.next::<ApprovalView>().await? {
+            if global.json {
+                let text = serde_json::to_string(&view).map_err(|e| Failure::new(e.to_string(), "report this"))?;
+                print(&text);
+            } else {
+                print(&line(&view));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
