@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
 mod agents;
+mod approvals;
 mod git;
 mod house;
 mod journal;
