@@ -61,7 +61,27 @@ fn manifest(house: &House, text: &str, findings: &mut Vec<String>) {
             }
         }
     }
+    switches(house, &toml, findings);
     reasons(house, text, findings);
+}
+
+/// The switches are in no default feature, and nothing but the second binary's feature turns them on.
+fn switches(house: &House, toml: &toml::Table, findings: &mut Vec<String>) {
+    for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
+        let dependency = toml.get(table).and_then(|t| t.get("marque-switch"));
+        if dependency.is_some_and(|d| d.as_table().is_none_or(|d| d.keys().any(|key| key != "path"))) {
+            findings.push(format!("{}: `marque-switch` is taken by its path alone, without features", house.dir));
+        }
+    }
+    let Some(features) = toml.get("features").and_then(toml::Value::as_table) else { return };
+    for (name, value) in features {
+        let has = |wanted: &str| value.as_array().is_some_and(|list| list.iter().any(|v| v.as_str() == Some(wanted)));
+        let turns_on = ["switches", "on", "dep:rustix", "marque-switch/on"].into_iter().any(has);
+        let known = matches!((house.dir, name.as_str()), ("crates/cli", "switches") | ("crates/switch", "on"));
+        if turns_on && !known {
+            findings.push(format!("{}: the feature `{name}` turns the switches on; the product must not have them", house.dir));
+        }
+    }
 }
 
 fn outside(house: &House, table: &str, name: &str, findings: &mut Vec<String>) {
@@ -136,6 +156,20 @@ mod tests {
         let text = "[lints]\nworkspace = true\n[dependencies]\nmarque-store = { path = \"../store\" } # why\ntokio = \"1\" # why\nserde = \"1\"\n";
         manifest(chain, text, &mut findings);
         assert_eq!(findings.len(), 3, "{findings:?}");
+    }
+
+    #[test]
+    fn a_default_feature_with_switches_is_found() {
+        let cli = HOUSE.iter().find(|h| h.dir == "crates/cli").unwrap();
+        let found = |text: &str| {
+            let mut findings = Vec::new();
+            switches(cli, &text.parse().unwrap(), &mut findings);
+            findings.len()
+        };
+        assert_eq!(found("[features]\nswitches = [\"marque-switch/on\"]\n[dependencies]\nmarque-switch = { path = \"x\" }"), 0);
+        assert_eq!(found("[features]\ndefault = [\"switches\"]\nswitches = [\"marque-switch/on\"]"), 1);
+        assert_eq!(found("[features]\nother = [\"marque-switch/on\"]"), 1);
+        assert_eq!(found("[dependencies]\nmarque-switch = { path = \"x\", features = [\"on\"] }"), 1);
     }
 
     #[test]

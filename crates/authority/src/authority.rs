@@ -10,6 +10,7 @@ use marque_detect::Secret;
 use marque_model::{CredentialId, InstanceId, SessionId, State};
 use marque_store::disk::{RealDisk, replace_file};
 use marque_store::{Ack, Journal, Mark, MarkFile};
+use marque_switch::fail_point;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -155,6 +156,7 @@ impl Authority {
                 checkpoint_vkey: self.keys.vkey.clone(),
             };
             self.append(Draft::new(init).into()).await?;
+            fail_point("start.init-durable");
         }
         let start = AuthorityStart {
             boot: random::bytes()?,
@@ -162,10 +164,12 @@ impl Authority {
             version: env!("CARGO_PKG_VERSION").into(),
         };
         self.append(Draft::new(start).into()).await?;
+        fail_point("start.durable");
         self.check_secrets()?;
         for session in left {
             self.bury(session).await?;
         }
+        fail_point("start.reconciled");
         Ok(())
     }
 

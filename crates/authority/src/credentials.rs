@@ -8,6 +8,7 @@ use marque_detect::Secret;
 use marque_model::event::{CredentialAdd, CredentialRemove, Draft};
 use marque_model::state::Credential;
 use marque_model::{CredentialId, Scheme, Target};
+use marque_switch::{fail_point, guard_off};
 use marque_wire::place::Placement;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,7 +73,7 @@ impl Authority {
         passphrase.zeroize();
         let signer = self.signer.clone();
         let checked = tokio::task::spawn_blocking(move || signer.check(&secret)).await;
-        match checked.map_err(|e| Error::Signer(e.to_string()))?? {
+        match checked.map_err(|e| Error::Signer(e.to_string()))?? || guard_off("I14") {
             true => Ok(()),
             false => Err(Error::Refused(Problem::plain(Code::AUTH, "give the passphrase that was set at the first run"))),
         }
@@ -164,6 +165,7 @@ impl Authority {
             }
         };
         let row = self.vault_put(format!("credential/{id}"), version, secret).await?;
+        fail_point("credential.sealed");
         let event = CredentialAdd {
             id,
             version,
@@ -179,6 +181,7 @@ impl Authority {
         };
         let credential = Credential::from(&event);
         self.append(Draft::new(event).into()).await?;
+        fail_point("credential.durable");
         self.remember()?;
         Ok(view(&credential))
     }
@@ -193,6 +196,7 @@ impl Authority {
             Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{name}` is no credential"), "see `marque credential list`"))
         })?;
         self.append(Draft::new(CredentialRemove { id }).into()).await?;
+        fail_point("credential.removed");
         self.values.write().retain(|key, _| key.0 != id);
         self.remember()
     }

@@ -20,6 +20,7 @@ pub mod control;
 mod credentials;
 pub mod decide;
 mod error;
+mod intent;
 pub mod leaf;
 pub mod limits;
 mod machine;

@@ -142,6 +142,16 @@ fn seal(seq: u64, openings: &[OpenText]) -> Result<Vec<Vec<u8>>, Refusal> {
     openings.iter().map(one).collect()
 }
 
+/// Second build only: a refusal whose guard was taken away is none.
+fn unguarded(draft: &Draft, refusal: Refusal) -> Result<(), Refusal> {
+    let guard = match (&draft.event, &refusal) {
+        (Event::UseIntent(_), Refusal::LimitReached { .. }) => "I4",
+        (Event::UseIntent(_), Refusal::SessionNotLive | Refusal::LeafNotLive) => "I6",
+        _ => return Err(refusal),
+    };
+    if marque_switch::guard_off(guard) { Ok(()) } else { Err(refusal) }
+}
+
 const fn record_mode(mode: Mode) -> RecordMode {
     match mode {
         Mode::Enforce => RecordMode::Enforce,
@@ -165,7 +175,7 @@ impl Machine for Fold {
     fn commit(&mut self, seq: u64, now_ms: u64, entry: &mut Entry, out: &mut FrameSink<'_>) -> Result<(), Refusal> {
         let draft = &entry.draft;
         let mut state = self.state.write();
-        state.judge(draft, now_ms)?;
+        state.judge(draft, now_ms).or_else(|refusal| unguarded(draft, refusal))?;
         let keys = Keys::of(draft, &state);
         let mut links = [Backlink { key_kind: KeyKind::Human, key_id: &[], n: 0, prev_seq: None }; 5];
         for (link, (id, len, kind)) in links.iter_mut().zip(keys.list.iter().take(keys.len)) {

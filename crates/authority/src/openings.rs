@@ -64,6 +64,7 @@ impl Authority {
             let vault = &mut *this.secrets.lock();
             // A version that was sealed for an addition that did not become durable is not the journal's.
             vault.store.remove(&id, version).map_err(failed)?;
+            marque_switch::fail_point("credential.version-cleared");
             vault.store.put(&mut vault.wrap, &id, version, &value).map_err(failed)
         };
         tokio::task::spawn_blocking(work).await.map_err(|e| Error::Secrets(e.to_string()))?

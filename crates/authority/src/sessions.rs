@@ -13,6 +13,7 @@ use marque_detect::placeholder::Shape;
 use marque_model::event::{Draft, SessionOpen, field};
 use marque_model::session::HumanProof;
 use marque_model::{Effect, Grade, Mode, SessionId, SubjectId, Target};
+use marque_switch::fail_point;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -104,7 +105,9 @@ impl Authority {
         if !asked.refs.is_empty() {
             entry = self.add_opening(entry, human, field::REFS, &asked.refs.join("\n"));
         }
+        fail_point("open.link-signed");
         let ack = self.append(entry).await?;
+        fail_point("open.durable");
         self.admit_leaf(id, human, &jti, &asked, plan, end_s * 1000, ack).await
     }
 
@@ -158,6 +161,7 @@ impl Authority {
                 return Err(other.and_then(Result::err).unwrap_or(Error::Signer("there is no gateway".into())));
             }
         };
+        fail_point("open.listening");
         self.remember()?;
         self.end_at(id, not_after_ms);
         Ok(SessionOpened {

@@ -7,6 +7,7 @@ use marque_api::control::{RefusedCount, Statement, UseCount};
 use marque_api::{Code, Problem};
 use marque_model::event::{Draft, SessionClosed, SessionEnd};
 use marque_model::{EndReason, SessionId};
+use marque_switch::{fail_point, guard_off};
 use std::sync::Arc;
 
 impl Authority {
@@ -23,7 +24,9 @@ impl Authority {
             });
         };
         // Early, never late: from here on nothing is admitted, whatever becomes of the record.
-        let first = !leaf.ended.send_replace(true);
+        let unguarded = guard_off("I6");
+        let first = unguarded || !leaf.ended.send_replace(true);
+        fail_point("end.decided");
         if !first {
             return self.statement_of(id).await;
         }
@@ -32,6 +35,7 @@ impl Authority {
         self.leaves.write().remove(&id);
         leaf.kept.lock().clear();
         self.desk.clear(id);
+        fail_point("end.told");
         if let Ok(statement) = &statement {
             self.statements.lock().insert(id, statement.clone());
         }
@@ -42,9 +46,13 @@ impl Authority {
 
     async fn tear_down(self: &Arc<Self>, id: SessionId, leaf: &Arc<Leaf>, reason: EndReason) -> Result<Statement, Error> {
         let end = self.append(Draft::new(SessionEnd { reason }).in_session(id, leaf.mode).into()).await;
-        if let Some(gateway) = self.listeners.read().clone() {
+        fail_point("end.durable");
+        if let Some(gateway) = self.listeners.read().clone()
+            && !guard_off("I6")
+        {
             gateway.close(leaf);
         }
+        fail_point("end.cut");
         let end = end?;
         for (kind, count) in leaf.refusals.lock().drain() {
             self.append_later(admit::denied(leaf, kind, count));
@@ -68,6 +76,7 @@ impl Authority {
 
     async fn close(self: &Arc<Self>, leaf: &Arc<Leaf>, reason: EndReason, end_seq: u64, end_ms: u64) -> Result<Statement, Error> {
         self.drained(leaf.session).await;
+        fail_point("close.drained");
         let (unknown, used, standing, names) = {
             let state = self.state.read();
             let unknown = state.open_uses.values().filter(|open| open.session == leaf.session).count();
@@ -84,6 +93,7 @@ impl Authority {
             static_used: used.into_iter().take(200).collect(),
         };
         let ack = self.append(Draft::new(closed).in_session(leaf.session, leaf.mode).into()).await?;
+        fail_point("close.durable");
         let checkpoint = self.journal.checkpoint_now().await.ok().map(|head| head.note.to_string());
         Ok(statement(leaf, reason, end_seq, ack.time_ms.saturating_sub(end_ms), unknown, names, standing, checkpoint))
     }
@@ -109,6 +119,7 @@ impl Authority {
         };
         if !ending {
             self.append(Draft::new(SessionEnd { reason: EndReason::Orphaned }).in_session(id, mode).into()).await?;
+            fail_point("bury.end-durable");
         }
         let (unknown, used) = {
             let state = self.state.read();
@@ -123,6 +134,7 @@ impl Authority {
             static_used: used.credentials.into_iter().take(200).collect(),
         };
         self.append(Draft::new(closed).in_session(id, mode).into()).await?;
+        fail_point("bury.closed-durable");
         Ok(())
     }
 }

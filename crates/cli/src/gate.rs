@@ -10,6 +10,7 @@ use marque_gateway::{
     Problem, Route, RoutePlan, Service, SessionCa, Socket,
 };
 use marque_model::{Effect, Target};
+use marque_switch::guard_off;
 use marque_wire::answer::{Fate, Found};
 use marque_wire::profile::{Extracted, Profile};
 use rustls::RootCertStore;
@@ -231,7 +232,7 @@ impl Gate for AuthorityGate {
             permit: granted.permit,
             attachments: granted.attachment.map(attachment).into_iter().collect(),
             credential: granted.credential,
-            needles: granted.needles,
+            needles: if guard_off("I2") { nothing_to_mask() } else { granted.needles },
             guessable: granted.guessable,
             withhold,
             request_bytes_max: granted.bytes_max.unwrap_or(BYTES_MAX),
@@ -291,6 +292,11 @@ impl Gate for AuthorityGate {
     fn restore_answer(&self, seat: &Arc<Seat>, route: &RoutePlan, _slot: &str, placeholder: &str) -> Option<Secret> {
         self.authority.restore_answer(&seat.leaf, &route.target, placeholder)
     }
+}
+
+/// Second build only: the violation of I2.
+fn nothing_to_mask() -> Arc<Needles> {
+    Needles::builder().build().map_or_else(|_| std::process::abort(), Arc::new)
 }
 
 fn admitted(permit: Permit, needles: Arc<Needles>, guessable: bool) -> Admitted<Permit> {

@@ -29,6 +29,10 @@ use args::{Cli, Command};
 use clap::Parser;
 use std::process::ExitCode;
 
+// The product has no switches: with them on, only the second binary compiles.
+#[cfg(feature = "switches")]
+const _: () = assert!(env!("CARGO_BIN_NAME").len() == "marque-switched".len(), "build `--bin marque-switched` alone");
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {

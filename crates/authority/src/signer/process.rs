@@ -10,6 +10,7 @@ use marque_journal::merkle::empty_root;
 use marque_store::disk::{Disk, RealDisk, read_file, replace_file};
 use marque_store::seal::{SealError, SealFile, Stretch};
 use marque_store::sealed::{KeyWrap, Keyring};
+use marque_switch::fail_point;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -171,6 +172,7 @@ impl Signer {
         // The seal comes last: an interrupted first run is a first run again.
         replace_file(&self.disk, INSTANCE, &instance).map_err(io(INSTANCE))?;
         seal.save(&self.disk, SEAL).map_err(|e| seal_error(&e))?;
+        fail_point("signer.initialised");
         self.instance = Some(instance);
         self.seal = Some(seal);
         let public = self.opened(&root)?;
@@ -225,8 +227,10 @@ impl Signer {
             return Ok(Answer::Forked(refusal.to_string()));
         }
         let note = next.sign(&open.keys.checkpoint).map_err(|e| Error::SignerRefused(e.to_string()))?;
+        fail_point("signer.signed");
         // Remembered before the signature leaves: never two histories under one key.
         replace_file(&self.disk as &dyn Disk, LAST, next.text().as_bytes()).map_err(io(LAST))?;
+        fail_point("signer.remembered");
         open.last = Some(next);
         Ok(Answer::Text(note.to_string()))
     }

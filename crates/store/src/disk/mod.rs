@@ -5,6 +5,7 @@ pub mod sim;
 
 pub use real::RealDisk;
 
+use marque_switch::fail_point_of;
 use std::io;
 use std::sync::Arc;
 
@@ -118,9 +119,15 @@ pub fn read_file(disk: &dyn Disk, path: &str, max: u64) -> io::Result<Option<Vec
 /// The system's; the old file is then still there, or the new one, never a mixture.
 pub fn replace_file(disk: &dyn Disk, path: &str, bytes: &[u8]) -> io::Result<()> {
     let temporary = format!("{path}.tmp");
-    write_new(disk, &temporary, bytes)?.sync()?;
+    let file = write_new(disk, &temporary, bytes)?;
+    fail_point_of(path, "written");
+    file.sync()?;
+    fail_point_of(path, "synced");
     disk.rename(&temporary, path)?;
-    disk.sync_dir(parent(path))
+    fail_point_of(path, "renamed");
+    disk.sync_dir(parent(path))?;
+    fail_point_of(path, "durable");
+    Ok(())
 }
 
 /// Writes a file at a name that a crash may have left behind, without making it durable.

@@ -7,6 +7,7 @@ use crate::disk::DiskFile;
 use crate::machine::{FrameSink, Machine, SinkState};
 use marque_journal::merkle::Hash;
 use marque_journal::segment::{BatchWriter, HEADER_BYTES, SegmentHeader};
+use marque_switch::fail_point;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -126,8 +127,11 @@ impl<M: Machine> Core<M> {
         };
         let path = || segment_path(self.segment.number);
         let end = self.segment.at.saturating_add(batch.len() as u64);
+        fail_point("batch.judged");
         self.segment.file.write_all_at(batch, self.segment.at).map_err(|e| Fatal::io("cannot write to", path())(e))?;
+        fail_point("batch.written");
         self.segment.file.sync().map_err(|e| Fatal::io("cannot sync", path())(e))?;
+        fail_point("batch.durable");
         let appended = self.answers.iter().filter(|(_, answer)| answer.is_ok()).count() as u64;
         let next_seq = self.writer.next_seq();
         let first_seq = next_seq.saturating_sub(appended);
@@ -138,6 +142,7 @@ impl<M: Machine> Core<M> {
         self.shared.durable.send_replace(next_seq);
         let leaves: Vec<Hash> = self.answers.iter().filter_map(|(_, a)| a.as_ref().ok().map(|ack| ack.leaf_hash)).collect();
         self.answer();
+        fail_point("batch.answered");
         // After the answers, so that the writers already prepare their next drafts meanwhile.
         self.shared.integrate(&leaves, self.options.lag_events, self.options.checkpoint_events)
     }

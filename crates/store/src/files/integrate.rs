@@ -11,6 +11,7 @@ use crate::limits::{TILE_CLOSE_SYNC, TILE_LOAD_EVENTS, TILE_SYNC_PATIENCE};
 use marque_journal::checkpoint::Checkpoint;
 use marque_journal::merkle::{Tree, consistency_proof, empty_root};
 use marque_journal::tile::{Row, TILE_WIDTH, Tile, new_tiles, push_entry};
+use marque_switch::fail_point;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -184,10 +185,13 @@ impl Integrator {
 
     fn write_tile(&self, tile: Tile, bytes: &[u8]) -> Result<(), Fatal> {
         let (disk, path) = (self.shared.disk.as_ref(), tile.path());
-        let write = || {
+        let write = || -> io::Result<()> {
             disk.create_dirs(parent(&path))?;
             write_new(disk, TILE_TEMPORARY, bytes)?;
-            disk.rename(TILE_TEMPORARY, &path)
+            fail_point("tile.written");
+            disk.rename(TILE_TEMPORARY, &path)?;
+            fail_point("tile.renamed");
+            Ok(())
         };
         write().map_err(Fatal::io("cannot write a tile", &path))
     }
@@ -220,9 +224,11 @@ impl Integrator {
                 dir = parent(dir);
             }
         }
+        fail_point("tiles.files-durable");
         for dir in &dirs {
             disk.sync_dir(dir).map_err(Fatal::io("cannot sync", dir))?;
         }
+        fail_point("tiles.durable");
         replace_file(disk, SYNCED, self.written.to_string().as_bytes()).map_err(Fatal::io("cannot write", SYNCED))?;
         self.unsynced.clear();
         self.synced = self.written;
@@ -242,6 +248,7 @@ impl Integrator {
         let proof = consistency_proof(self.last.size, next.size, &hashes.reader())
             .map_err(|_| SignOrFatal::Fatal(Fatal::bug("a consistency proof cannot be made from the tiles")))?;
         let note = self.signer.sign(&next, &proof).map_err(SignOrFatal::Sign)?;
+        fail_point("checkpoint.signed");
         let written = replace_file(self.shared.disk.as_ref(), CHECKPOINT, note.to_string().as_bytes());
         match written {
             Err(error) if is_no_space(&error) => return Err(SignOrFatal::Sign(no_space())),

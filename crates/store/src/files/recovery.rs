@@ -12,6 +12,7 @@ use crate::mark::Mark;
 use marque_journal::merkle::{Hash, Tree, leaf_hash};
 use marque_journal::record::decode;
 use marque_journal::segment::{self, Dropped, Expect, Scan, Tail};
+use marque_switch::fail_point;
 use std::sync::Arc;
 
 /// What was found when the journal was opened.
@@ -95,6 +96,7 @@ impl<M: Machine> Replay<'_, M> {
             if is_last {
                 // Only now: whatever refuses to start leaves the files as they are.
                 self.met_all()?;
+                fail_point("recovery.replayed");
                 settle(file.as_ref(), &bytes, &scan, plan.dropped).map_err(io(&path))?;
                 dropped = plan.dropped;
                 last = Some((file, number, plan.append_at as u64, len));
@@ -168,11 +170,15 @@ fn settle(file: &dyn DiskFile, bytes: &[u8], scan: &Scan<'_>, dropped: Option<Dr
     if let Some(last) = scan.batches.last() {
         let batch = bytes.get(last.offset..scan.end).unwrap_or_default();
         file.write_all_at(batch, last.offset as u64)?;
+        fail_point("recovery.last-batch-rewritten");
     }
     if let Some(dropped) = dropped {
         file.write_all_at(&vec![0; dropped.to.saturating_sub(dropped.from)], dropped.from as u64)?;
+        fail_point("recovery.tail-zeroed");
     }
-    file.sync()
+    file.sync()?;
+    fail_point("recovery.durable");
+    Ok(())
 }
 
 /// Segments are numbered from 0 without a gap.

@@ -3,6 +3,7 @@
 use super::{Fatal, OpenError, Options};
 use crate::disk::{Disk, DiskFile, is_no_space};
 use marque_journal::segment::{HEADER_BYTES, SegmentHeader};
+use marque_switch::{fail_point, fail_point_of};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -105,9 +106,13 @@ impl Space {
         let become_segment = || {
             let file = self.disk.open(source)?;
             file.write_all_at(&header.to_bytes(), 0)?;
+            fail_point("segment.header-written");
             file.sync()?;
+            fail_point("segment.header-durable");
             self.disk.rename(source, &path)?;
+            fail_point("segment.renamed");
             self.disk.sync_dir(DIR)?;
+            fail_point("segment.durable");
             Ok(file)
         };
         let file = become_segment().map_err(Fatal::io("cannot begin a segment", &path));
@@ -179,9 +184,14 @@ fn allocate(disk: &dyn Disk, path: &str, bytes: u64) -> io::Result<()> {
         disk.remove(&unfinished)?;
         return Err(error);
     }
+    fail_point_of(path, "allocated");
     file.sync()?;
+    fail_point_of(path, "synced");
     disk.rename(&unfinished, path)?;
-    disk.sync_dir(DIR)
+    fail_point_of(path, "renamed");
+    disk.sync_dir(DIR)?;
+    fail_point_of(path, "durable");
+    Ok(())
 }
 
 /// A file of the right length that a process before us prepared. Nothing but a header is ever written to it under this name.
