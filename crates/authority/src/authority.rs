@@ -73,6 +73,8 @@ pub struct Authority {
     pub(crate) next_leaf: AtomicU64,
     pub(crate) statements: Mutex<BTreeMap<SessionId, marque_api::control::Statement>>,
     pub(crate) statement_ready: tokio::sync::Notify,
+    /// Held from reading a credential's version to its record: the sealed row and the record are of one addition.
+    pub(crate) changing_credentials: tokio::sync::Mutex<()>,
     mark: Mutex<MarkFile>,
     runtime: tokio::runtime::Handle,
 }
@@ -131,6 +133,7 @@ impl Authority {
             next_leaf: AtomicU64::new(1),
             statements: Mutex::default(),
             statement_ready: tokio::sync::Notify::new(),
+            changing_credentials: tokio::sync::Mutex::default(),
             mark: Mutex::new(mark),
             runtime: tokio::runtime::Handle::current(),
             options,

@@ -157,6 +157,7 @@ impl Authority {
             return Err(input("the value is too short to be recognised in answers", "use a longer credential"));
         }
         let secret = Secret::new(std::mem::take(&mut text).into_bytes());
+        let _one_at_a_time = self.changing_credentials.lock().await;
         let (id, version) = {
             let state = self.state.read();
             match state.credentials.values().find(|c| c.name == asked.name) {
@@ -191,6 +192,7 @@ impl Authority {
     /// # Errors
     /// Where there is none of that name.
     pub async fn credential_remove(self: &Arc<Self>, name: &str) -> Result<(), Error> {
+        let _one_at_a_time = self.changing_credentials.lock().await;
         let found = self.state.read().credentials.values().find(|c| c.name == name || c.id.to_string() == name).map(|c| c.id);
         let id = found.ok_or_else(|| {
             Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{name}` is no credential"), "see `marque credential list`"))
