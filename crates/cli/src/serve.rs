@@ -8,6 +8,7 @@ use marque_authority::signer::{Signer, SignerClient, SignerOptions};
 use marque_authority::control::{self, Control};
 use marque_authority::{Authority, Options};
 use marque_store::seal::Stretch;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 const RESTARTS_MAX: u32 = 5;
 /// A child that lived this long did not fail to start.
 const LIVED: Duration = Duration::from_secs(10);
+/// How long an authority without a signer may take to end its sessions.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 fn failed(what: &str) -> impl Fn(std::io::Error) -> Failure + '_ {
     move |e| Failure::new(format!("{what}: {e}"), "see `marque explain MQ-5104`")
@@ -118,10 +121,27 @@ fn detach_stdout() {
     }
 }
 
+/// Ends the authority when the signer is gone: nothing that it admitted could be vouched for, and a new signer could not
+/// start beside it.
+fn end_with_signer(stream: UnixStream, control: Arc<Control>) -> std::io::Result<()> {
+    let watch = move || {
+        let mut watched = [PollFd::new(&stream, PollFlags::RDHUP)];
+        // Interrupted is asked again; whatever else goes wrong, the signer cannot be watched any more.
+        while matches!(poll(&mut watched, None), Ok(0) | Err(rustix::io::Errno::INTR)) {}
+        say("marque: the signer is gone; the authority ends");
+        control.stop();
+        std::thread::sleep(LAST_WORDS);
+        std::process::abort();
+    };
+    std::thread::Builder::new().name("marque-signer-gone".into()).spawn(watch).map(drop)
+}
+
 async fn run(options: Options, stream: UnixStream, paths: &Paths) -> Outcome {
+    let watched = stream.try_clone().map_err(failed("the signer cannot be watched"))?;
     let signer = Arc::new(SignerClient::new(stream));
     let on_open: control::OnOpen = Box::new(|authority: &Arc<Authority>| crate::gate::start(authority));
     let control = Control::new(options, signer, on_open);
+    end_with_signer(watched, control.clone()).map_err(failed("the signer cannot be watched"))?;
     let stopping = control.clone();
     tokio::spawn(async move {
         use tokio::signal::unix::{SignalKind, signal};
