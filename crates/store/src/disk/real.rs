@@ -35,6 +35,17 @@ impl RealDisk {
 
 struct RealFile(File);
 
+/// A sync that fails ends the process, whichever file it was for: the system may have dropped the pages and report success the
+/// next time, so nothing that this process says about the disk can be believed any more.
+fn firm(synced: io::Result<()>, what: &str) -> io::Result<()> {
+    if let Err(error) = &synced {
+        use io::Write;
+        let _ = writeln!(io::stderr(), "marque: fatal: cannot sync `{what}`: {error}; the process ends so that nothing is claimed that is not on disk");
+        std::process::abort();
+    }
+    synced
+}
+
 impl Disk for RealDisk {
     fn open(&self, path: &str) -> io::Result<Arc<dyn DiskFile>> {
         Ok(Arc::new(RealFile(OpenOptions::new().read(true).write(true).open(self.at(path))?)))
@@ -67,7 +78,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
-        File::open(self.at(path))?.sync_all()
+        firm(File::open(self.at(path))?.sync_all(), path)
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -116,6 +127,6 @@ impl DiskFile for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        firm(self.0.sync_data(), "a file of the store")
     }
 }
