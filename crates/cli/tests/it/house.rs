@@ -20,6 +20,18 @@ pub(crate) struct House {
     pub(crate) ca: Ca,
     authority: Option<Child>,
     passphrase: File,
+    /// The ordinary binary, or the second build.
+    binary: PathBuf,
+    /// Variables of `serve`.
+    env: Vec<(String, String)>,
+}
+
+/// The second build, beside the first: fail points and guard switches.
+pub(crate) fn switched() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_marque")).with_file_name("marque-switched");
+    let how = "cargo build --locked -p marque-cli --features switches --bin marque-switched";
+    assert!(path.exists(), "`{}` is missing: ./test builds it, or run `{how}`", path.display());
+    path
 }
 
 impl House {
@@ -28,7 +40,24 @@ impl House {
     }
 
     pub(crate) fn with(serve: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let mut this = Self::empty();
+        this.start(serve);
+        this
+    }
+
+    /// The same house with the second build, whose authority has these variables.
+    pub(crate) fn of_the_second_build(mut self, env: &[(&str, &str)]) -> Self {
+        self.binary = switched();
+        self.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self
+    }
+
+    /// A house in which nothing runs.
+    pub(crate) fn empty() -> Self {
+        Self::empty_in(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn empty_in(dir: tempfile::TempDir) -> Self {
         let ca = Ca::new().unwrap();
         ca.write_pem(&dir.path().join("upstream-ca.pem")).unwrap();
         let path = dir.path().join("passphrase");
@@ -36,17 +65,29 @@ impl House {
         let passphrase = File::open(path).unwrap();
         // Children find it under its own number, as scripts do with `--auth-fd 3 3<file`.
         rustix::io::fcntl_setfd(&passphrase, rustix::io::FdFlags::empty()).unwrap();
-        let mut this = Self { dir, ca, authority: None, passphrase };
-        this.start(serve);
-        this
+        Self { dir, ca, authority: None, passphrase, binary: env!("CARGO_BIN_EXE_marque").into(), env: Vec::new() }
     }
 
     pub(crate) fn start(&mut self, serve: &[&str]) {
-        let mut command = self.command(&["serve", "--fast-passphrase"]);
-        command.arg("--upstream-ca").arg(self.dir.path().join("upstream-ca.pem")).args(serve);
-        let child = Child::spawn(&mut command).unwrap();
+        let child = Child::spawn(&mut self.serve(serve)).unwrap();
         child.wait_for_line(LONG, |line| line == "ready").unwrap();
         self.authority = Some(child);
+    }
+
+    /// The command that runs the authority, for whoever wants to watch it start.
+    pub(crate) fn serve(&self, more: &[&str]) -> Command {
+        let mut command = self.command(&["serve", "--fast-passphrase"]);
+        command.arg("--upstream-ca").arg(self.dir.path().join("upstream-ca.pem")).args(more);
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// The end of the whole process group, as a power switch would have it.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut authority) = self.authority.take() {
+            authority.kill();
+            authority.wait(LONG).unwrap();
+        }
     }
 
     pub(crate) fn stop(&mut self) -> Exit {
@@ -63,7 +104,7 @@ impl House {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_marque"));
+        let mut command = Command::new(&self.binary);
         command.arg("--data-dir").arg(self.data()).args(args);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.dir.path());
         command
