@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Verify a Marque journal without Marque. The format is in FORMAT.md; this shares no code with the product.
-Exit 0 and "OK n records", or exit 7 and a line for each finding. Needs Python 3.9 and the package `cryptography`."""
+Exit 0 and "OK n records", 8 where no remembered checkpoint covers the end, 7 and a line for each finding. Needs `cryptography`."""
 import argparse, base64, hashlib, json, pathlib, re, struct, sys
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 class Bad(Exception): pass
 def need(condition, why):
     if not condition:
@@ -28,7 +27,6 @@ def unb64(text, url=False):  # strict: one spelling each, with padding in the st
     data = base64.b64decode(text + "=" * (-len(text) % 4) if url else text, b"-_" if url else None, validate=True)
     need((b64url(data) if url else base64.b64encode(data).decode()) == text, "base64 in a second spelling")
     return data
-
 # Deterministic CBOR. A map becomes a dict whose keys are the encoded keys.
 def head(b, i):
     need(i < len(b), "cut CBOR")
@@ -61,7 +59,6 @@ def cbor(b, i, depth):
         items.append(value) if major == 4 else items.__setitem__(key, value)
     return items, i
 uint_keys = lambda value: {head(k, 0)[1]: v for k, v in value.items() if k[0] >> 5 == 0 or need(False, "a map key is no unsigned integer")}
-
 # Records
 uint = lambda v: type(v) is int and v >= 0
 exact = lambda n: lambda v: isinstance(v, bytes) and len(v) == n
@@ -115,6 +112,9 @@ def frames(data, name, number, instance, tip, seq, root_at):
     yield None, None, inst, tip
 # Checkpoints
 def checkpoint(raw, vkey):
+    if raw[:1] == b"\x85":  # a mark: the checkpoint that the authority remembered in its state directory
+        raw = (cbor(raw, 0, 1)[0][4] or "").encode()
+    raw = raw.split(b"\n\n", 1)[-1] if raw.startswith(b"c2sp.org/tlog-proof@v1\n") else raw  # a receipt carries one
     name, key_id, material = vkey.split("+", 2)
     material = unb64(material)
     need(len(material) == 33 and material[0] == 1 and sha(name.encode() + b"\n" + material)[:4].hex() == key_id, "log.vkey is not an Ed25519 key")
@@ -294,7 +294,7 @@ for size, who in sorted(((size, who) for size, rest in journal.wanted.items() fo
     journal.findings.append("%s: covers %d records, the journal has %d" % (who, size, len(journal.kinds)))
 if args.lineage:
     journal.lineage()
-print("\n".join("FINDING " + finding for finding in journal.findings) or "OK %d records" % len(journal.kinds))
-if not journal.findings and journal.witnessed < len(journal.kinds):
-    print("UNWITNESSED records %d to %d: no remembered checkpoint covers them" % (journal.witnessed, len(journal.kinds) - 1))
-sys.exit(7 if journal.findings else 0)
+size, young = len(journal.kinds), "UNWITNESSED records %d to %d: no remembered checkpoint covers them; what lies below is as it was remembered"
+verdict = 7 if journal.findings else 8 if journal.witnessed < size else 0
+print("\n".join("FINDING " + f for f in journal.findings) or (young % (journal.witnessed, size - 1) if verdict else "OK %d records" % size))
+sys.exit(verdict)

@@ -77,6 +77,7 @@ pub struct Authority {
     pub(crate) changing_credentials: tokio::sync::Mutex<()>,
     mark: Mutex<MarkFile>,
     runtime: tokio::runtime::Handle,
+    unremembered: bool,
 }
 
 impl Authority {
@@ -103,7 +104,8 @@ impl Authority {
             signer: Box::new(crate::signer::RemoteSigner::new(signer.clone(), &keys)),
             machine: Fold::new(state.clone()),
         };
-        let (journal, _recovery) =
+        let unmarked = opening.acknowledged.is_none();
+        let (journal, recovery) =
             marque_store::FileJournal::open(&options.data_dir, opening).map_err(|e| Error::Journal(e.to_string()))?;
         // For verifiers that share no code: the key is in the first record too.
         let vkey = format!("{}\n", keys.vkey);
@@ -136,6 +138,7 @@ impl Authority {
             changing_credentials: tokio::sync::Mutex::default(),
             mark: Mutex::new(mark),
             runtime: tokio::runtime::Handle::current(),
+            unremembered: unmarked && recovery.records > 0,
             options,
         });
         Ok(authority)
@@ -179,6 +182,13 @@ impl Authority {
     /// Names the gateway. Without one no session can be opened.
     pub fn set_listeners(&self, listeners: Arc<dyn Listeners>) {
         *self.listeners.write() = Some(listeners);
+    }
+
+    /// Whether there is a journal of which nothing outside the data directory remembered anything at start: it may be an
+    /// older copy, and nobody could tell (threats H8, H11).
+    #[must_use]
+    pub const fn unremembered(&self) -> bool {
+        self.unremembered
     }
 
     /// The roots that were added to the system's, as PEM.
@@ -275,5 +285,8 @@ impl Authority {
         let journal = self.journal.clone();
         // Nothing is left to do for a panic in the closing thread.
         let _ = tokio::task::spawn_blocking(move || journal.close()).await;
+        // The last checkpoint is over everything: with it outside, nothing is left that only the directory vouches for.
+        // A mark that cannot be written is a weaker promise, not a reason to fail.
+        let _ = self.remember();
     }
 }

@@ -202,7 +202,7 @@ pub(crate) enum AuditCommand {
     },
     /// Check the journal's files: order, backlinks, tree, signatures, and every checkpoint that is given.
     Verify {
-        /// A checkpoint that was seen elsewhere. Repeatable.
+        /// A checkpoint, receipt or mark that was kept elsewhere. Repeatable.
         #[arg(long = "against", value_name = "FILE")]
         against: Vec<PathBuf>,
     },

@@ -1,16 +1,16 @@
 //! `audit`: what happened, and whether the journal is whole. `verify` reads files and needs no authority.
 
+use crate::anchor::Memory;
 use crate::args::{AuditCommand, Global};
 use crate::connect::{block_on, client};
 use crate::out::{Failure, Outcome, exit, plain, print, print_json, say};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::Lineage;
-use marque_journal::checkpoint::SignedCheckpoint;
 use marque_journal::note::VerifierKey;
 use marque_journal::record;
 use marque_journal::segment::{Expect, Tail, scan};
-use marque_journal::verify::{Anchor, Source, Verdict, Verifier};
+use marque_journal::verify::{Source, Verifier};
 use marque_model::Event;
 use std::path::Path;
 use std::process::ExitCode;
@@ -129,10 +129,10 @@ fn read_segments(dir: &Path, mut each: impl FnMut(&[u8])) -> Result<Vec<String>,
     Ok(findings)
 }
 
-/// The verifier key of the log, from the first record.
-fn log_key(dir: &Path) -> Result<VerifierKey, Failure> {
+/// The verifier key of the log, from the first record; without one, what is wrong.
+fn log_key(dir: &Path) -> Result<Result<VerifierKey, Vec<String>>, Failure> {
     let mut key = None;
-    read_segments(dir, |bytes| {
+    let mut findings = read_segments(dir, |bytes| {
         if key.is_none()
             && let Ok(record) = record::decode(bytes)
             && let Ok(Event::InstanceInit(init)) = Event::decode(record.kind(), record.body())
@@ -140,38 +140,38 @@ fn log_key(dir: &Path) -> Result<VerifierKey, Failure> {
             key = VerifierKey::parse(&init.checkpoint_vkey).ok();
         }
     })?;
-    key.ok_or_else(|| Failure::new("the journal has no first record", "give the data directory of an authority"))
-}
-
-fn anchor(path: &Path, key: &VerifierKey, source: Source) -> Result<Anchor, String> {
-    let bytes = std::fs::read(path).map_err(|e| format!("`{}`: {e}", path.display()))?;
-    let signed = SignedCheckpoint::open(&bytes, key).map_err(|e| format!("`{}`: {e}", path.display()))?;
-    Ok(Anchor::new(&signed.checkpoint, source))
+    Ok(key.ok_or_else(|| {
+        findings.push("the journal has no first record, or it names no key".to_owned());
+        findings
+    }))
 }
 
 fn verify(global: &Global, against: &[std::path::PathBuf]) -> Outcome {
     let paths = Paths::of(global)?;
-    let key = log_key(&paths.data)?;
-    let mut findings = Vec::new();
-    let mut anchors = Vec::new();
+    let key = match log_key(&paths.data)? {
+        Ok(key) => key,
+        Err(findings) => {
+            findings.iter().for_each(|finding| say(&format!("finding: {}", plain(finding))));
+            return Ok(ExitCode::from(exit::VERIFICATION));
+        }
+    };
+    let mut memory = Memory::default();
     let own = paths.data.join("journal/checkpoint");
     if own.exists() {
-        match anchor(&own, &key, Source::Own) {
-            Ok(found) => anchors.push(found),
-            Err(why) => findings.push(why),
-        }
+        memory.take(&own, &key, Source::Own);
     }
-    for path in against {
-        match anchor(path, &key, Source::Remembered) {
-            Ok(found) => anchors.push(found),
-            Err(why) => findings.push(why),
-        }
+    for path in against.iter().cloned().chain(crate::anchor::remembered(&paths)?) {
+        memory.take(&path, &key, Source::Remembered);
     }
-    if let Some(remembered) = crate::run::mark::checkpoint(&paths, &key)? {
-        anchors.push(Anchor::new(&remembered, Source::Remembered));
-    }
-    let mut verifier = Verifier::new(anchors);
-    findings.extend(read_segments(&paths.data, |bytes| verifier.push(bytes))?);
+    let mut verifier = Verifier::new(std::mem::take(&mut memory.anchors));
+    let mut seq = 0;
+    let mut findings = read_segments(&paths.data, |bytes| {
+        verifier.push(bytes);
+        memory.meet(seq, &marque_journal::merkle::leaf_hash(bytes));
+        seq += 1;
+    })?;
+    memory.end();
+    findings.append(&mut memory.findings);
     let report = verifier.finish();
     findings.extend(report.findings.iter().map(ToString::to_string));
     let window = report.unwitnessed();
@@ -183,22 +183,27 @@ fn verify(global: &Global, against: &[std::path::PathBuf]) -> Outcome {
             "unwitnessed": window.map(|w| [w.from, w.to]),
             "findings": findings,
         }))?;
-    } else {
-        for finding in &findings {
-            say(&format!("finding: {}", plain(finding)));
-        }
-        if let Some(window) = window {
-            print(&format!("records {} to {} are younger than every remembered checkpoint", window.from, window.to));
-        }
     }
-    match (findings.is_empty(), report.verdict()) {
-        (true, Verdict::Intact { .. }) => {
+    for finding in findings.iter().filter(|_| !global.json) {
+        say(&format!("finding: {}", plain(finding)));
+    }
+    match (findings.is_empty(), window) {
+        (false, _) => Ok(ExitCode::from(exit::VERIFICATION)),
+        (true, None) => {
             if !global.json {
                 print(&format!("{} records intact", report.records));
             }
             Ok(ExitCode::SUCCESS)
         }
-        _ => Ok(ExitCode::from(exit::VERIFICATION)),
+        // Never just "intact": whoever owns the directory could have written these himself.
+        (true, Some(window)) => {
+            if !global.json {
+                let last = window.to.saturating_sub(1);
+                print(&format!("unwitnessed: records {} to {last} are younger than every remembered checkpoint", window.from));
+                say("help: give a later checkpoint with `--against`: `marque audit checkpoint`, a receipt, or the state directory's mark");
+            }
+            Ok(ExitCode::from(exit::FINDINGS))
+        }
     }
 }
 

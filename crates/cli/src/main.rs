@@ -8,6 +8,7 @@
 //!
 //! *How to test*: `cargo test -p marque-cli`, which runs this binary.
 
+mod anchor;
 mod approval;
 mod args;
 mod audit;

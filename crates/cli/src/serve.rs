@@ -139,7 +139,13 @@ fn end_with_signer(stream: UnixStream, control: Arc<Control>) -> std::io::Result
 async fn run(options: Options, stream: UnixStream, paths: &Paths) -> Outcome {
     let watched = stream.try_clone().map_err(failed("the signer cannot be watched"))?;
     let signer = Arc::new(SignerClient::new(stream));
-    let on_open: control::OnOpen = Box::new(|authority: &Arc<Authority>| crate::gate::start(authority));
+    let on_open: control::OnOpen = Box::new(|authority: &Arc<Authority>| {
+        if authority.unremembered() {
+            say("finding: nothing in the state directory remembers this journal: an older copy could not be told from the newest");
+            say("help: run `marque audit verify --against FILE` with a checkpoint or receipt that somebody kept");
+        }
+        crate::gate::start(authority)
+    });
     let control = Control::new(options, signer, on_open);
     end_with_signer(watched, control.clone()).map_err(failed("the signer cannot be watched"))?;
     let stopping = control.clone();

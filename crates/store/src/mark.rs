@@ -48,6 +48,12 @@ pub enum MarkError {
 const VERSION: u64 = 1;
 
 impl Mark {
+    /// Reads a mark's bytes; `None` when they are none.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        Self::decode(bytes).ok()
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut w = Writer::new(&mut out);

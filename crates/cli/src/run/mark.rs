@@ -4,8 +4,6 @@
 use crate::out::Failure;
 use crate::paths::Paths;
 use marque_api::control::{SessionOpened, Statement};
-use marque_journal::checkpoint::{Checkpoint, SignedCheckpoint};
-use marque_journal::note::VerifierKey;
 
 const FILE: &str = "last-checkpoint";
 
@@ -16,18 +14,4 @@ pub(super) fn remember(paths: &Paths, _opened: &SessionOpened, statement: &State
     let (path, fresh) = (paths.state.join(FILE), paths.state.join(format!("{FILE}.new")));
     std::fs::write(&fresh, note).map_err(failed)?;
     std::fs::rename(&fresh, &path).map_err(failed)
-}
-
-/// The checkpoint that was remembered, if there is one.
-pub(crate) fn checkpoint(paths: &Paths, key: &VerifierKey) -> Result<Option<Checkpoint>, Failure> {
-    let path = paths.state.join(FILE);
-    match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::new(format!("`{}`: {error}", path.display()), "make it readable")),
-        Ok(bytes) => {
-            let signed = SignedCheckpoint::open(&bytes, key);
-            let signed = signed.map_err(|e| Failure::new(format!("`{}`: {e}", path.display()), "find out who changed it"))?;
-            Ok(Some(signed.checkpoint))
-        }
-    }
 }

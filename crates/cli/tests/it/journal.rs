@@ -35,12 +35,19 @@ fn what_happened_is_printed_and_verifies_with_foreign_code() {
     house.stop();
     let verified = house.ok(&["audit", "verify"]);
     assert!(verified.stdout.contains("records intact"), "{verified:?}");
-    let foreign = python(&house.data(), &["--lineage"]);
+    // What the authority remembered outside its data directory covers everything after an orderly end.
+    let mark = mark_of(&house);
+    let foreign = python(&house.data(), &["--lineage", "--against", mark.to_str().unwrap()]);
     assert!(foreign.status.success(), "{foreign:?}");
     assert!(foreign.stdout.contains("OK "), "{foreign:?}");
     // The credential is in no file of the authority, in no form.
     let findings = grep_tree(&house.data(), &[&secret]).unwrap();
     assert!(findings.hits.is_empty(), "{:?}", findings.hits);
+}
+
+fn mark_of(house: &House) -> std::path::PathBuf {
+    let entries = house.state().read_dir().unwrap().flatten().map(|entry| entry.path());
+    entries.into_iter().find(|path| path.extension().is_some_and(|e| e == "mark")).unwrap()
 }
 
 #[test]
