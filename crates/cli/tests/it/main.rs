@@ -18,4 +18,5 @@ mod load;
 mod local;
 mod oracle;
 mod run;
+mod tamper;
 mod tasks;
