@@ -11,6 +11,7 @@
 mod agents;
 mod approvals;
 mod git;
+mod guards;
 mod house;
 mod journal;
 mod kills;
