@@ -10,6 +10,7 @@
 
 mod agents;
 mod approvals;
+mod faults;
 mod git;
 mod guards;
 mod house;
