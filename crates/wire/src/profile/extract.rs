@@ -120,10 +120,8 @@ impl Profile {
         // The body is not there yet, so it cannot be a reason to stop.
         let empty = RequestView { body: Some(b""), ..*view };
         let Ok(plain) = Plain::of(&empty) else { return BodyNeed::None };
-        let wanted = self.candidates(&plain).filter(|(op, http, _)| {
-            !http.body.is_empty() || op.attributes.values().any(|source| matches!(source, Source::Body(_)))
-        });
-        let wanted = wanted.map(|(op, ..)| op.hold.unwrap_or(HOLD_BYTES_DEFAULT)).max();
+        let wanted = self.reading_bodies().filter(|(_, http)| may_fit(http, &plain));
+        let wanted = wanted.map(|(op, _)| op.hold.unwrap_or(HOLD_BYTES_DEFAULT)).max();
         let form = plain.may_override().unwrap_or(false).then_some(HOLD_BYTES_DEFAULT);
         wanted.max(form).map_or(BodyNeed::None, BodyNeed::Hold)
     }
@@ -156,14 +154,14 @@ impl Profile {
         (rule.alias == view.alias && rule.path == view.path && view.method == "POST").then_some(rule)
     }
 
-    /// HTTP matchers whose method, host, path and query fit. A query with two readings fits, so that it is judged.
-    fn candidates<'p>(&'p self, plain: &Plain<'_>) -> impl Iterator<Item = (&'p Op, &'p HttpMatcher, Fit)> {
-        self.ops.iter().flat_map(|op| op.matches.iter().map(move |m| (op, m))).filter_map(|(op, matched)| {
-            let Matcher::Http(http) = &matched.matcher else { return None };
-            match http_fit(http, plain) {
-                Fit::No => None,
-                fit => Some((op, http, fit)),
-            }
+    /// HTTP matchers that look at a body, or whose operation does.
+    fn reading_bodies(&self) -> impl Iterator<Item = (&Op, &HttpMatcher)> {
+        self.ops.iter().flat_map(|op| {
+            let reads = op.attributes.values().any(|source| matches!(source, Source::Body(_)));
+            op.matches.iter().filter_map(move |matched| match &matched.matcher {
+                Matcher::Http(http) if reads || !http.body.is_empty() => Some((op, http)),
+                _ => None,
+            })
         })
     }
 
@@ -262,16 +260,21 @@ fn is_over(op: &Op, other: &Op) -> bool {
     op.over.iter().any(|at| at.value == other.name)
 }
 
-/// Alias, method, path and whether the query could pass; its values are judged with the other conditions.
+/// Alias, method, path and whether the query could pass; its values are judged with the other conditions. A query with two
+/// readings fits, so that it is judged.
+fn may_fit(http: &HttpMatcher, plain: &Plain<'_>) -> bool {
+    http.alias == plain.view.alias
+        && http.methods.iter().any(|method| method == plain.method)
+        && http.path.shape(&plain.segments).is_some()
+        && http.query.iter().all(|(key, test)| match find_pair(plain.view.query, key) {
+            Ok(value) => passes(test, value.map(|v| Scalar::Text(v.to_owned())).as_ref()),
+            Err(_) => true,
+        })
+}
+
+/// How it fits, with what its path captures.
 fn http_fit(http: &HttpMatcher, plain: &Plain<'_>) -> Fit {
-    if http.alias != plain.view.alias || !http.methods.iter().any(|method| method == plain.method) {
-        return Fit::No;
-    }
-    let query_ok = http.query.iter().all(|(key, test)| match find_pair(plain.view.query, key) {
-        Ok(value) => passes(test, value.map(|v| Scalar::Text(v.to_owned())).as_ref()),
-        Err(_) => true,
-    });
-    if query_ok { http.path.fit(&plain.segments) } else { Fit::No }
+    if may_fit(http, plain) { http.path.fit(&plain.segments) } else { Fit::No }
 }
 
 fn passes(test: &Test, value: Option<&Scalar>) -> bool {

@@ -69,41 +69,54 @@ impl PathTemplate {
 
     /// Compares with decoded segments.
     pub(super) fn fit(&self, path: &[&str]) -> Fit {
-        let spare = (path.len() + 1).checked_sub(self.segments.len());
         let mut captures = Captures::new();
+        match self.shape(path) {
+            None => Fit::No,
+            Some(false) => Fit::Near,
+            Some(true) => {
+                self.walk(path, |segment, mine| {
+                    if let Segment::One(Some(name)) | Segment::Rest(Some(name)) = segment {
+                        captures.insert(name.clone(), mine.join("/"));
+                    }
+                    true
+                });
+                Fit::Exact(captures)
+            }
+        }
+    }
+
+    /// Whether it fits, and then whether in the very case too. Most templates of a profile do not fit a request: nothing is
+    /// allocated to find that out.
+    pub(super) fn shape(&self, path: &[&str]) -> Option<bool> {
         let mut exact = true;
+        let fits = self.walk(path, |segment, mine| match (segment, mine) {
+            (Segment::Literal(want), [have]) => {
+                exact &= want == have;
+                want.eq_ignore_ascii_case(have)
+            }
+            (Segment::One(_) | Segment::Rest(_), _) => !mine.iter().any(|piece| piece.is_empty()),
+            _ => false,
+        });
+        fits.then_some(exact)
+    }
+
+    /// Shows each segment with its part of the path, until one is not taken; whether all were and nothing is left.
+    fn walk(&self, path: &[&str], mut take: impl FnMut(&Segment, &[&str]) -> bool) -> bool {
+        let spare = (path.len() + 1).checked_sub(self.segments.len());
         let mut left = path;
         for segment in &self.segments {
             let width = match (segment, spare) {
                 (Segment::Rest(_), Some(spare)) if spare > 0 => spare,
-                (Segment::Rest(_), _) => return Fit::No,
+                (Segment::Rest(_), _) => return false,
                 _ => 1,
             };
-            let Some((mine, rest)) = left.split_at_checked(width) else { return Fit::No };
+            let Some((mine, rest)) = left.split_at_checked(width) else { return false };
             left = rest;
-            match (segment, mine) {
-                (Segment::Literal(want), [have]) => {
-                    if !want.eq_ignore_ascii_case(have) {
-                        return Fit::No;
-                    }
-                    exact &= want == have;
-                }
-                (Segment::One(name) | Segment::Rest(name), _) => {
-                    if mine.iter().any(|piece| piece.is_empty()) {
-                        return Fit::No;
-                    }
-                    if let Some(name) = name {
-                        captures.insert(name.clone(), mine.join("/"));
-                    }
-                }
-                _ => return Fit::No,
+            if !take(segment, mine) {
+                return false;
             }
         }
-        match (left.is_empty(), exact) {
-            (false, _) => Fit::No,
-            (true, false) => Fit::Near,
-            (true, true) => Fit::Exact(captures),
-        }
+        left.is_empty()
     }
 
     /// Whether some path fits both. Exact: wildcards over segments, decided by the product of the two.
