@@ -230,10 +230,13 @@ impl Authority {
     }
 
     /// Records without waiting. Used for what gives authority back; a refusal here is a record that came too late.
+    ///
+    /// The committer refuses an outcome of a session that was closed meanwhile: it was counted as unknown there.
     pub(crate) fn append_later(&self, entry: Entry) {
+        let Err(entry) = self.journal.append_unheard(entry) else { return };
+        // The queue is full, or the journal closed: somebody has to wait for a place.
         let journal = self.journal.clone();
         self.runtime.spawn(async move {
-            // The committer refuses an outcome of a session that was closed meanwhile: it was counted as unknown there.
             let _ = journal.append(entry).await;
         });
     }

@@ -17,6 +17,8 @@ use std::sync::Arc;
 const FILE: &str = "secrets.db";
 /// Bytes of salt before the text of an opening.
 pub(crate) const SALT_BYTES: usize = 32;
+/// Bytes of an encryption's nonce.
+const NONCE_BYTES: usize = 12;
 
 /// The secrets file and the keys of erasable text that were used.
 pub(crate) struct Vault {
@@ -122,14 +124,31 @@ impl Authority {
     }
 
     pub(crate) fn add_opening(&self, entry: Entry, subject: SubjectId, id: u64, text: &str) -> Entry {
-        match random::bytes() {
-            Ok(salt) => self.add_salted(entry, subject, id, text, salt),
+        // Both at once: each call to the kernel costs as much as the encryption.
+        match random::bytes::<{ SALT_BYTES + NONCE_BYTES }>().as_ref().map(|both| both.split_first_chunk::<SALT_BYTES>()) {
+            Ok(Some((salt, nonce))) => match nonce.first_chunk() {
+                Some(nonce) => self.add_with(entry, subject, id, text, *salt, *nonce),
+                None => entry,
+            },
             // Without a salt there is no commitment: the record stands without the text.
-            Err(_) => entry,
+            _ => entry,
         }
     }
 
-    fn add_salted(&self, mut entry: Entry, subject: SubjectId, id: u64, text: &str, salt: [u8; SALT_BYTES]) -> Entry {
+    fn add_salted(&self, entry: Entry, subject: SubjectId, id: u64, text: &str, salt: [u8; SALT_BYTES]) -> Entry {
+        let Ok(nonce) = random::bytes() else { return entry };
+        self.add_with(entry, subject, id, text, salt, nonce)
+    }
+
+    fn add_with(
+        &self,
+        mut entry: Entry,
+        subject: SubjectId,
+        id: u64,
+        text: &str,
+        salt: [u8; SALT_BYTES],
+        nonce: [u8; NONCE_BYTES],
+    ) -> Entry {
         let key = self.subject_keys.read().get(subject.as_bytes()).cloned();
         let key = match key {
             Some(key) => key,
@@ -141,7 +160,6 @@ impl Authority {
                 Err(_) => return entry,
             },
         };
-        let Ok(nonce) = random::bytes() else { return entry };
         let commitment = marque_chain::commit(&salt, name_of(id), text.as_bytes());
         entry.draft.commitments.push((id, commitment.0));
         entry.draft.commitments.sort_unstable_by_key(|(id, _)| *id);

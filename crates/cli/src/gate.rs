@@ -130,27 +130,26 @@ impl AuthorityGate {
         self.seats.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
-    fn meanings(&self, use_: &Intended) -> Vec<Meaning> {
-        let actions = use_.extracted.actions();
-        if actions.is_empty() {
-            let why = match &use_.extracted {
-                Extracted::Unknown { why } => why.clone(),
-                _ => String::new(),
-            };
-            return vec![Meaning {
+    fn meanings(&self, extracted: Extracted, path: Option<&str>) -> Vec<Meaning> {
+        let unknown = |why: String| {
+            vec![Meaning {
                 operation: "unknown".into(),
-                resource: use_.path.clone().unwrap_or_default(),
+                resource: path.unwrap_or_default().to_owned(),
                 effect: Effect::Unparsed,
                 attributes: BTreeMap::from([("why".to_owned(), why)]),
-            }];
-        }
-        let meaning = |m: &marque_wire::profile::Meaning| Meaning {
-            operation: m.operation.clone(),
-            resource: m.resource.clone(),
-            effect: m.effect,
-            attributes: m.attributes.clone(),
+            }]
         };
-        actions.iter().map(meaning).collect()
+        let meaning = |m: marque_wire::profile::Meaning| Meaning {
+            operation: m.operation,
+            resource: m.resource,
+            effect: m.effect,
+            attributes: m.attributes,
+        };
+        match extracted {
+            Extracted::Unknown { why } => unknown(why),
+            Extracted::Known(actions) if actions.is_empty() => unknown(String::new()),
+            Extracted::Known(actions) => actions.into_iter().map(meaning).collect(),
+        }
     }
 }
 
@@ -216,10 +215,10 @@ impl Gate for AuthorityGate {
             return Ok(admitted(permit, needles, guessable));
         };
         let request = Request {
-            meanings: self.meanings(&use_),
-            method: use_.method.clone(),
-            path: use_.path.clone().unwrap_or_default(),
-            uri: use_.uri.clone(),
+            meanings: self.meanings(use_.extracted, use_.path.as_deref()),
+            method: use_.method,
+            path: use_.path.unwrap_or_default(),
+            uri: use_.uri,
             content: use_.content,
         };
         let granted = self.authority.admit(leaf, &road, request).await.map_err(|p| problem(&p))?;

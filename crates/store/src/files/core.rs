@@ -25,10 +25,10 @@ pub struct Ack {
 
 pub(crate) type Answer<M> = Result<Ack, AppendError<<M as Machine>::Refusal>>;
 
-/// A draft that waits, and who waits for it.
+/// A draft that waits, and who waits for it, if somebody does.
 pub(crate) struct Pending<M: Machine> {
     pub draft: M::Draft,
-    pub reply: oneshot::Sender<Answer<M>>,
+    pub reply: Option<oneshot::Sender<Answer<M>>>,
 }
 
 /// The segment that is being written.
@@ -54,7 +54,7 @@ pub(crate) struct Core<M: Machine> {
     pub tip: Hash,
     /// Time of the last record.
     pub time_ms: u64,
-    pub answers: Vec<(oneshot::Sender<Answer<M>>, Answer<M>)>,
+    pub answers: Vec<(Option<oneshot::Sender<Answer<M>>>, Answer<M>)>,
 }
 
 impl<M: Machine> Core<M> {
@@ -150,7 +150,9 @@ impl<M: Machine> Core<M> {
     fn answer(&mut self) {
         for (reply, answer) in self.answers.drain(..) {
             // Whoever stopped waiting does not need the answer; the record stands.
-            let _ = reply.send(answer);
+            if let Some(reply) = reply {
+                let _ = reply.send(answer);
+            }
         }
     }
 }

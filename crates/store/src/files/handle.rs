@@ -77,9 +77,23 @@ impl<M: Machine> Journal<M> {
     /// [`AppendError`].
     pub async fn append(&self, draft: M::Draft) -> Result<Ack, AppendError<M::Refusal>> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Append(Pending { draft, reply });
+        let command = Command::Append(Pending { draft, reply: Some(reply) });
         self.sender.send(command).await.map_err(|_| AppendError::Closed)?;
         answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// Records a draft whose answer nobody waits for, without waiting for a place in the queue.
+    ///
+    /// # Errors
+    /// The draft, where the queue is full or the journal closed; nothing was recorded then.
+    pub fn append_unheard(&self, draft: M::Draft) -> Result<(), M::Draft> {
+        match self.sender.try_reserve() {
+            Ok(place) => {
+                place.send(Command::Append(Pending { draft, reply: None }));
+                Ok(())
+            }
+            Err(_) => Err(draft),
+        }
     }
 
     /// [`Journal::append`] for threads. It must not be called on a thread that runs tasks.
@@ -88,7 +102,7 @@ impl<M: Machine> Journal<M> {
     /// [`AppendError`].
     pub fn append_blocking(&self, draft: M::Draft) -> Result<Ack, AppendError<M::Refusal>> {
         let (reply, answer) = oneshot::channel();
-        let command = Command::Append(Pending { draft, reply });
+        let command = Command::Append(Pending { draft, reply: Some(reply) });
         self.sender.blocking_send(command).map_err(|_| AppendError::Closed)?;
         answer.blocking_recv().unwrap_or(Err(AppendError::Closed))
     }

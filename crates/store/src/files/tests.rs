@@ -153,7 +153,7 @@ impl World {
                 essential: false,
                 padding: self.below(1 + padding as u64) as usize,
             };
-            queue.push_back(Pending { draft, reply });
+            queue.push_back(Pending { draft, reply: Some(reply) });
             waiting.push(answer);
         }
         let result = loop {
@@ -428,7 +428,7 @@ fn the_reserve_takes_what_is_essential_when_the_disk_is_full() {
         parts.core.machine.used.clear();
         let (reply, mut answer) = oneshot::channel::<Answer<Counters>>();
         let draft = Use { key: 1, amount: 1, essential, padding: 8_000 };
-        parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply }])).unwrap();
+        parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply: Some(reply) }])).unwrap();
         let taken = parts.core.shared.take();
         parts.integrator.step(taken).unwrap();
         answer.try_recv().unwrap()
