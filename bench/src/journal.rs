@@ -1,21 +1,23 @@
-//! How fast many writers append, beside the primitive itself: a bare preallocated file with one `fdatasync` per natural batch.
-//!
-//! `cargo run --release -p marque-store --example append_rate [DIR] [SECONDS] [ROUNDS]`. The two take turns; the medians and
-//! their ratio are printed, and every sample.
+//! How fast many writers append, beside the primitive itself: a bare preallocated file with one `fdatasync` per natural
+//! batch. The two take turns.
 
+use crate::Result;
+use crate::args::Args;
+use crate::cpu;
+use crate::report::{Report, Samples, Target};
 use marque_journal::cbor::Writer;
 use marque_journal::note::Ed25519Signer;
 use marque_journal::record::{Record, RecordHead};
 use marque_store::disk::{Disk, RealDisk};
 use marque_store::{FileJournal, FrameSink, KeySigner, Machine, Opening, Options, ReplayError};
-use std::error::Error;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
 const WRITERS: usize = 64;
+/// Of the bare file's rate.
+const TARGET: f64 = 0.65;
 const EVENT_BYTES: usize = 700;
 /// What a record has beside the padding of its body.
 const RECORD_OVERHEAD_BYTES: usize = 40;
@@ -27,7 +29,7 @@ impl Machine for Padding {
     type Draft = ();
     type Refusal = ();
 
-    fn commit(&mut self, seq: u64, now_ms: u64, _: &mut (), out: &mut FrameSink<'_>) -> Result<(), ()> {
+    fn commit(&mut self, seq: u64, now_ms: u64, _: &mut (), out: &mut FrameSink<'_>) -> std::result::Result<(), ()> {
         let mut body = Vec::with_capacity(EVENT_BYTES);
         Writer::new(&mut body).map(1).uint(1).bytes(&[7; EVENT_BYTES - RECORD_OVERHEAD_BYTES]);
         let head = RecordHead { seq, time_ms: now_ms, kind: "bench.event", ..RecordHead::default() };
@@ -38,7 +40,7 @@ impl Machine for Padding {
         false
     }
 
-    fn replay(&mut self, _: &Record<'_>) -> Result<(), ReplayError> {
+    fn replay(&mut self, _: &Record<'_>) -> std::result::Result<(), ReplayError> {
         Ok(())
     }
 
@@ -65,7 +67,7 @@ fn rate(time: Duration, append: impl Fn() -> bool + Sync) -> f64 {
     count.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
 }
 
-fn journal(dir: &Path, time: Duration) -> Result<f64, Box<dyn Error>> {
+fn journal(dir: &Path, time: Duration) -> Result<f64> {
     let key = Ed25519Signer::from_seed("bench.example/log", &[1; 32])?;
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(0));
     let opening = Opening {
@@ -83,7 +85,7 @@ fn journal(dir: &Path, time: Duration) -> Result<f64, Box<dyn Error>> {
 }
 
 /// The same channels and the same batches, but nothing between the event and the file.
-fn bare(dir: &Path, time: Duration) -> Result<f64, Box<dyn Error>> {
+fn bare(dir: &Path, time: Duration) -> Result<f64> {
     let disk = RealDisk::open(dir)?;
     let file = disk.create_new("bare")?;
     file.allocate(FILE_BYTES)?;
@@ -117,38 +119,26 @@ fn bare(dir: &Path, time: Duration) -> Result<f64, Box<dyn Error>> {
     Ok(rate)
 }
 
-fn median(samples: &mut [f64]) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples.get(samples.len() / 2).copied().unwrap_or(0.0)
-}
-
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let dir =
-        arguments.next().map_or_else(std::env::temp_dir, PathBuf::from).join(format!("append-rate-{}", std::process::id()));
-    let time = Duration::from_secs(arguments.next().map_or(Ok(3), |text| text.parse())?);
-    let rounds: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
-    let mut out = std::io::stdout();
-    let (mut ours, mut floor) = (Vec::new(), Vec::new());
-    for round in 0..rounds {
+/// Interleaved rounds of both.
+pub(crate) fn main(args: &Args) -> Result<Report> {
+    let before = cpu::load_average();
+    let folder = tempfile::Builder::new().prefix("marque-bench-").tempdir_in(&args.dir)?;
+    let mut samples = Samples::default();
+    for round in 0..args.rounds {
         // Who goes first changes, so that neither always meets a warm disk.
         for side in 0..2 {
-            let place = dir.join(format!("{round}-{side}"));
+            let place = folder.path().join(format!("{round}-{side}"));
             let is_journal = (round + side) % 2 == 0;
             // What the sample before left to be written must not be charged to this one.
             rustix::fs::sync();
-            let sample = if is_journal { journal(&place, time)? } else { bare(&place, time)? };
+            let sample = if is_journal { journal(&place, args.time)? } else { bare(&place, args.time)? };
             std::fs::remove_dir_all(&place)?;
-            writeln!(out, "round {round} {}: {sample:.0} events/s", if is_journal { "journal" } else { "bare" })?;
-            if is_journal { ours.push(sample) } else { floor.push(sample) }
+            samples.add(if is_journal { "journal" } else { "bare file" }, sample);
         }
     }
-    std::fs::remove_dir_all(&dir)?;
-    let (ours, floor) = (median(&mut ours), median(&mut floor));
-    writeln!(
-        out,
-        "{WRITERS} writers, {EVENT_BYTES} bytes: journal {ours:.0}/s, bare file {floor:.0}/s, ratio {:.2}",
-        ours / floor
-    )?;
-    Ok(())
+    let ratio = samples.paired(&["journal", "bare file"], |v| v.first().unwrap_or(&f64::NAN) / v.get(1).unwrap_or(&f64::NAN))?;
+    let mut report = Report::new(args, "events/s", samples, before);
+    report.targets.push(Target::at_least("events a second, of the bare file's", ratio, TARGET));
+    report.notes.push(format!("{WRITERS} writers, events of {EVENT_BYTES} bytes; the journal also hashes, links and makes tiles and checkpoints"));
+    Ok(report)
 }

@@ -46,6 +46,7 @@ pub(crate) const HOUSE: &[House] = &[
         Ring::Edge,
         &["api", "authority", "chain", "client", "detect", "gateway", "journal", "model", "policy", "store", "switch", "wire", "testkit"],
     ),
+    house("bench", Ring::Support, &["chain", "journal", "store", "testkit"]),
     house("testkit", Ring::Support, &[]),
     house("xtask", Ring::Support, &[]),
 ];

@@ -14,7 +14,7 @@
 //! [`seal::SealFile`].
 //!
 //! **How to test.** `cargo test -p marque-store`; `MARQUE_SIM_SEEDS=from..to` chooses the seeds of the crash simulation, and
-//! `cargo run --release -p marque-store --example append_rate` measures.
+//! `marque-bench journal` measures.
 
 pub mod disk;
 mod files;
