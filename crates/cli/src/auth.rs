@@ -33,6 +33,10 @@ fn from_descriptor(fd: i32) -> Result<String, Failure> {
     let file = std::fs::File::open(format!("/proc/self/fd/{fd}")).map_err(unreadable)?;
     let mut line = String::new();
     BufReader::new(file.take(BYTES_MAX)).read_line(&mut line).map_err(unreadable)?;
+    // What this program starts inherits descriptors: an agent must not find the passphrase in one of its own.
+    if fd > 2 {
+        nix::unistd::close(fd).map_err(|e| unreadable(e.into()))?;
+    }
     let text = line.trim_end_matches(['\r', '\n']).to_owned();
     if text.is_empty() {
         return Err(Failure::usage(format!("descriptor {fd} holds no passphrase"), "write one line to it"));

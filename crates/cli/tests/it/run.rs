@@ -229,3 +229,21 @@ fn a_connection_that_does_not_show_the_sessions_secret_is_nobodys() {
     assert_eq!(exit.stdout.trim(), "407 407", "{exit:?}");
     assert_eq!(echo.log().count_saw(&secret), 0);
 }
+
+#[test]
+fn an_agent_does_not_inherit_the_passphrase() {
+    let house = House::new();
+    // A file of this test's own: what else is open here belongs to tests that run beside it.
+    let file = house.dir.path().join("given");
+    std::fs::write(&file, "the passphrase of this test\n").unwrap();
+    let look = "ls -l /proc/self/fd; cat /proc/self/fd/3";
+    let mut shell = std::process::Command::new("/bin/sh");
+    let run = "exec \"$1\" --data-dir \"$2\" --auth-fd 3 run --purpose 'a b' --env staging \
+               --grant 'http GET on https://a.test/**' -- /bin/sh -c \"echo agent; $4\" 3<\"$3\"";
+    shell.args(["-c", run, "sh", env!("CARGO_BIN_EXE_marque")]).arg(house.data()).arg(&file).arg(look);
+    let exit = Child::run(&mut shell, LONG).unwrap();
+    assert!(exit.status.code().is_some() && exit.stderr.contains("Session     "), "it was read: {exit:?}");
+    let (_, agents) = exit.stdout.split_once("agent\n").unwrap();
+    assert!(agents.contains("pipe:"), "{exit:?}");
+    assert!(!agents.contains("the passphrase of this test") && !agents.contains(&*file.to_string_lossy()), "{exit:?}");
+}
