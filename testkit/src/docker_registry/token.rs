@@ -29,7 +29,7 @@ struct Signer {
     issued: Issued,
 }
 
-pub(super) fn token_server(ca: &Ca, user: &str, password: &str, issued: &Issued) -> Result<Server> {
+pub(super) fn token_server(options: Options, ca: &Ca, user: &str, password: &str, issued: &Issued) -> Result<Server> {
     let cert = ca.issue(&["token.testkit.test"])?;
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, cert.key_der());
     let signer = Arc::new(Signer {
@@ -40,7 +40,7 @@ pub(super) fn token_server(ca: &Ca, user: &str, password: &str, issued: &Issued)
         issued: Arc::clone(issued),
     });
     Server::start(
-        Options::plain(),
+        options,
         handler(move |call| token(call, Arc::clone(&signer))),
     )
 }

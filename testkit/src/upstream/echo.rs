@@ -10,6 +10,8 @@
 //! | `POST /login`, `/me` | sets a session cookie, needs it |
 //! | `POST /oauth/token`, `/oauth/me` | rotates a refresh token, needs the access token |
 //! | `/redirect-signed?to=BASE`, `/signed?sig=…` | redirect to a signed URL, which works without credential |
+//! | `/link-signed?to=BASE` | the same URL in JSON, as `download_url` |
+//! | `/mirror` | the body back, and nothing of the head |
 //! | `/v1/…` and the rest | 200 |
 
 use std::{
@@ -82,7 +84,12 @@ async fn route(mut call: Call, issued: Issued) -> Reply {
         "/oauth/token" => oauth_token(&mut call, &issued).await,
         "/oauth/me" => needs(&call, &issued, &["bearer"]),
         "/redirect-signed" => redirect_signed(&call, &issued),
+        "/link-signed" => link_signed(&call, &issued),
         "/signed" => signed(&call, &issued),
+        "/mirror" => {
+            let body = call.body().await;
+            reply(200, "text/plain", body)
+        }
         "/landing" => reply(200, "text/plain", "landed\n"),
         _ => echo(&mut call).await,
     }
@@ -252,14 +259,21 @@ fn redirect_signed(call: &Call, issued: &Issued) -> Reply {
     if call.credentials.is_empty() {
         return unauthorized();
     }
-    let base = call.query("to").unwrap_or_else(|| call.base.clone());
-    let location = format!(
-        "{base}/signed?sig={}&expires=4102444800",
-        issue(issued, "signature")
-    );
     let mut answer = reply(302, "text/plain", "moved\n");
-    set_header(&mut answer, "location", &location);
+    set_header(&mut answer, "location", &signed_url(call, issued));
     answer
+}
+
+fn link_signed(call: &Call, issued: &Issued) -> Reply {
+    if call.credentials.is_empty() {
+        return unauthorized();
+    }
+    reply_json(200, &json!({ "name": "object", "download_url": signed_url(call, issued) }))
+}
+
+fn signed_url(call: &Call, issued: &Issued) -> String {
+    let base = call.query("to").unwrap_or_else(|| call.base.clone());
+    format!("{base}/signed?sig={}&expires=4102444800", issue(issued, "signature"))
 }
 
 fn signed(call: &Call, issued: &Issued) -> Reply {
