@@ -102,6 +102,8 @@ codes! {
     TIMEOUT = 4114, 504, "the upstream took too long";
     /// The credential could not be written into its place.
     PLACING = 4115, 500, "the credential could not be written into its declared place";
+    /// An address of the gateway that leads nowhere for this session.
+    KEPT_ADDRESS = 4116, 410, "the address of the gateway leads nowhere";
     /// The session is over.
     SESSION_OVER = 5101, 403, "this session is over";
     /// The disk is nearly full.

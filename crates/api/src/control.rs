@@ -71,6 +71,28 @@ pub struct CredentialAdd {
     pub resources: Vec<String>,
 }
 
+/// `POST /v1/services`. An act that widens authority.
+#[derive(Serialize, Deserialize)]
+pub struct ServiceApply {
+    /// The passphrase.
+    pub passphrase: String,
+    /// The profile.
+    pub text: String,
+}
+
+/// Answer to `POST /v1/services`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServiceApplied {
+    /// Its name.
+    pub service: String,
+    /// SHA-256 of its text, in hex.
+    pub digest: String,
+    /// How many operations it knows.
+    pub operations: usize,
+    /// Its hosts by alias, with their origins.
+    pub hosts: Vec<String>,
+}
+
 /// One credential, without its value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CredentialView {
@@ -391,6 +413,9 @@ pub struct UseView {
     pub result: String,
     /// Leaf.
     pub leaf: Option<String>,
+    /// The use whose answer gave what this one carried: a token, a cookie, an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
     /// Codes that observe mode recorded and did not apply.
     pub would_deny: Vec<String>,
 }

@@ -3,6 +3,7 @@
 use crate::authority::Authority;
 use crate::asks::{Standing, said_no};
 use crate::decide::{self, Judged, Moment, Question, Refusing};
+use crate::kept::Source;
 use crate::leaf::{Candidate, Leaf, Road};
 use crate::limits;
 use crate::machine::Entry;
@@ -14,7 +15,7 @@ use marque_detect::scrub::Needles;
 use marque_model::event::{Draft, UseIntent, UseOutcome};
 use marque_model::{Action, AskId, Content, CredentialId, Effect, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
-use marque_wire::place::Placement;
+use marque_wire::place::{Placement, Slot};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,6 +45,35 @@ pub struct Request {
     pub uri: String,
     /// The bytes.
     pub content: Content,
+    /// What it brings back of what earlier answers gave.
+    pub brings: Brings,
+}
+
+/// What a request brings back of what earlier answers gave.
+#[derive(Debug, Clone, Default)]
+pub struct Brings {
+    /// The use whose answer it was: the cause of this one.
+    pub source: Option<Arc<Source>>,
+    /// The slots in which it goes back: no credential is attached there.
+    pub slots: Vec<Slot>,
+    /// It is a read at this address, which an answer gave; no credential is attached at all.
+    pub address: Option<marque_model::Target>,
+}
+
+impl Brings {
+    /// Whether a credential is put into that place too.
+    fn leaves(&self, placement: &Placement) -> bool {
+        let slots = placement.slots();
+        self.address.is_none() && !slots.is_empty() && !slots.iter().any(|slot| self.slots.contains(slot))
+    }
+
+    /// The account that a use is recorded under: the one that is attached, or the one that what is brought back belongs to.
+    fn account(&self, candidate: Option<&Candidate>) -> Option<(CredentialId, u32)> {
+        match &self.source {
+            Some(source) => source.credential,
+            None => candidate.filter(|c| self.leaves(&c.placement)).map(|c| (c.id, c.version)),
+        }
+    }
 }
 
 /// Leave to forward one request, made only when its intents are durable. Not cloneable; consumed by
@@ -198,7 +228,7 @@ impl Authority {
             }
         }
         let permit = Permit { leaf: leaf.clone(), intents, settled: false };
-        match self.attach(leaf, chosen.candidate).await {
+        match self.attach(leaf, chosen.candidate.filter(|c| request.brings.leaves(&c.placement))).await {
             Ok(attachment) => {
                 let (needles, guessable) = leaf.needles.current();
                 let credential = chosen.candidate.map(|c| (c.id, c.version));
@@ -268,7 +298,7 @@ impl Authority {
         index: usize,
     ) -> Entry {
         let Planned { action, digest, grant, ask } = one;
-        let credential = chosen.candidate.map(|c| (c.id, c.version));
+        let credential = request.brings.account(chosen.candidate);
         let intent = UseIntent {
             credential: credential.map(|(id, _)| id),
             version: credential.map_or(0, |(_, version)| version),
@@ -282,11 +312,12 @@ impl Authority {
             bytes: bytes_max.unwrap_or(0),
             rows: 0,
             ask,
-            origin: road.target.origin(),
+            origin: action.target.origin(),
             would_deny: chosen.would_deny.clone(),
             principal: 1,
         };
         let mut draft = Draft::new(intent).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
+        draft.cause = request.brings.source.as_ref().map(|source| source.seq);
         if index == 0 {
             draft.facts_epoch = Some(held.moment.epoch);
             draft.facts_uses = held.counted.then_some(held.moment.uses);
@@ -398,7 +429,7 @@ fn note(codes: &mut Vec<u16>, code: Code) {
 }
 
 fn plan(leaf: &Leaf, road: &Road, request: &Request, chosen: &Chosen<'_>) -> Vec<Planned> {
-    let credential = chosen.candidate.map(|c| (c.id, c.version));
+    let credential = request.brings.account(chosen.candidate);
     let binding = Binding { session: leaf.session, leaf: &leaf.jti, credential };
     let one = |(meaning, grant): (&Meaning, &Option<u32>)| {
         let action = action(leaf, road, request, meaning);
@@ -410,7 +441,7 @@ fn plan(leaf: &Leaf, road: &Road, request: &Request, chosen: &Chosen<'_>) -> Vec
 
 fn action(leaf: &Leaf, road: &Road, request: &Request, meaning: &Meaning) -> Action {
     Action {
-        target: road.target.clone(),
+        target: request.brings.address.as_ref().unwrap_or(&road.target).clone(),
         service: road.service.to_string(),
         environment: leaf.environment.to_string(),
         operation: meaning.operation.clone(),
@@ -558,52 +589,5 @@ impl Authority {
             rule: None,
         };
         self.note_refusal(leaf, kind, host, &problem.clone().into());
-    }
-
-    /// Keeps a credential that an upstream put into an answer; the agent gets a placeholder that is good only there.
-    ///
-    /// # Errors
-    /// Where the leaf keeps as many as it may.
-    pub fn keep_answer(
-        &self,
-        leaf: &Arc<Leaf>,
-        target: &marque_model::Target,
-        field: &str,
-        value: Secret,
-    ) -> Result<String, Problem> {
-        if field.starts_with("url") || field.starts_with("location") {
-            // An address that is a credential: nothing of ours leads there yet, so it is not shown.
-            return Err(Problem::new(
-                Code::WITHHELD,
-                "the answer leads to a signed address, which works for whoever holds it",
-                "ask for the content through the service's own API",
-            ));
-        }
-        let full = || Problem::plain(Code::QUOTA, "end the session; it holds too many credentials of upstreams");
-        let fresh = crate::random::bytes::<16>().map_err(|_| full())?;
-        let placeholder = format!("marque-kept-{}", crate::hex(&fresh));
-        let mut kept = leaf.kept.lock();
-        if kept.len() >= limits::KEPT_MAX {
-            return Err(full());
-        }
-        let entry = crate::leaf::Kept { target: target.clone(), field: field.to_owned(), value };
-        kept.insert(placeholder.clone(), entry);
-        Ok(placeholder)
-    }
-
-    /// The credential behind a placeholder, for the very target that it came from.
-    #[must_use]
-    pub fn restore_answer(&self, leaf: &Arc<Leaf>, target: &marque_model::Target, placeholder: &str) -> Option<Secret> {
-        let kept = leaf.kept.lock();
-        let entry = kept.get(placeholder).filter(|k| k.target == *target)?;
-        Some(Secret::new(entry.value.expose().to_vec()))
-    }
-
-    /// A profile let a credential of an answer through: the agent holds it until it expires, and the statement says so.
-    pub fn exposed(&self, leaf: &Arc<Leaf>, what: String) {
-        let mut exposed = leaf.exposed.lock();
-        if exposed.len() < limits::KEPT_MAX {
-            exposed.insert(what);
-        }
     }
 }

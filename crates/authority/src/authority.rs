@@ -62,7 +62,7 @@ pub struct Authority {
     pub(crate) signer: Arc<SignerClient>,
     pub(crate) keys: Keys,
     pub(crate) instance: InstanceId,
-    pub(crate) services: Services,
+    pub(crate) services: RwLock<Services>,
     pub(crate) book: RwLock<crate::policies::Book>,
     pub(crate) desk: crate::asks::Desk,
     pub(crate) secrets: Arc<Mutex<crate::openings::Vault>>,
@@ -114,9 +114,7 @@ impl Authority {
         replace_file(&data_disk, "journal/log.vkey", vkey.as_bytes())
             .map_err(|source| Error::Io { path: "journal/log.vkey".into(), source })?;
         let secrets = crate::openings::Vault::open(&options.data_dir, signer.clone(), *instance.as_bytes())?;
-        let services = services::shipped()?;
-        let mut book = crate::policies::Book::new(&services)?;
-        book.restore(&options.data_dir, &state.read());
+        let (services, book) = services::in_force(&options.data_dir, &state.read())?;
         let authority = Arc::new(Self {
             book: RwLock::new(book),
             desk: crate::asks::Desk::default(),
@@ -126,7 +124,7 @@ impl Authority {
             signer,
             keys,
             instance,
-            services,
+            services: RwLock::new(services),
             secrets: Arc::new(Mutex::new(secrets)),
             subject_keys: RwLock::default(),
             values: RwLock::default(),

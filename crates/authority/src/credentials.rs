@@ -80,9 +80,10 @@ impl Authority {
     }
 
     fn places_asked(&self, asked: &Asked) -> Result<Vec<Place>, Error> {
-        let profile = self.services.get(&asked.service);
+        let profile = self.services.read().get(&asked.service).cloned();
+        let profile = profile.as_deref();
         if profile.is_none() && asked.service != "http" {
-            let known: Vec<&str> = self.services.keys().map(String::as_str).chain(["http"]).collect();
+            let known: Vec<String> = self.services.read().keys().cloned().chain(["http".to_owned()]).collect();
             let help = format!("known services: {}", known.join(", "));
             return Err(Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{}` is no service", asked.service), help)));
         }
@@ -201,6 +202,13 @@ impl Authority {
         fail_point("credential.removed");
         self.values.write().retain(|key, _| key.0 != id);
         self.remember()
+    }
+
+    /// Addresses that a target is pinned to in the records of those credentials: an act that widens authority put them there
+    /// (I14).
+    pub fn pins(&self, target: &Target, of: impl Iterator<Item = CredentialId>) -> Vec<IpAddr> {
+        let state = self.state.read();
+        of.filter_map(|id| state.credentials.get(&id)).flat_map(|c| pins_of(&c.pins, target)).collect()
     }
 
     /// All credentials, without values.

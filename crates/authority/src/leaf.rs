@@ -87,7 +87,7 @@ pub struct Leaf {
     /// Scrub hits by origin.
     pub hits: Mutex<HashMap<Target, HitLedger>>,
     /// Credentials kept from answers, by placeholder.
-    pub kept: Mutex<BTreeMap<String, Kept>>,
+    pub kept: Mutex<crate::kept::KeptBox>,
     /// Credentials of answers that a profile let through.
     pub exposed: Mutex<std::collections::BTreeSet<String>>,
     /// Admitted uses by service and effect, for the statement at the end.
@@ -96,16 +96,6 @@ pub struct Leaf {
     pub refusals: Mutex<crate::refusals::Refusals>,
     /// Turns true when the session's end is decided, before it is durable: refuse early, never late.
     pub ended: watch::Sender<bool>,
-}
-
-/// A credential that an upstream put into an answer.
-pub struct Kept {
-    /// Only there may it go back.
-    pub target: Target,
-    /// Which field it came from.
-    pub field: String,
-    /// The value.
-    pub value: marque_detect::Secret,
 }
 
 impl Leaf {

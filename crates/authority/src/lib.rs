@@ -21,6 +21,7 @@ mod credentials;
 pub mod decide;
 mod error;
 mod intent;
+pub mod kept;
 pub mod leaf;
 pub mod limits;
 mod machine;

@@ -6,8 +6,16 @@ pub const RESERVE_BYTES: u64 = 16 << 20;
 pub const REQUEST_BYTES_MAX: u64 = 4 << 30;
 /// Longest answer body of one use where no limit says less.
 pub const ANSWER_BYTES_MAX: u64 = 16 << 30;
-/// Credentials kept from answers, per leaf.
+/// Credentials kept from answers, per leaf; beyond it the one longest unused goes.
 pub const KEPT_MAX: usize = 1024;
+/// Of those, the latest so many are searched for in answers.
+pub const KEPT_NEEDLES_MAX: usize = 64;
+/// Longest path and query of a signed address, in bytes.
+pub const KEPT_ADDRESS_BYTES_MAX: usize = 8192;
+/// A value in the query of a signed address is secret by itself from this length on, in bytes.
+pub const TELLING_BYTES_MIN: usize = 16;
+/// So many values of one address are searched for.
+pub const TELLING_MAX: usize = 8;
 /// Longest purpose in bytes.
 pub const PURPOSE_BYTES_MAX: usize = 512;
 /// Most references of a session.

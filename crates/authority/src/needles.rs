@@ -1,10 +1,15 @@
 //! The secrets attached in one session, as needles for the scrubber. A new secret makes a new set; readers keep theirs.
 
 use crate::Error;
+use crate::limits::KEPT_NEEDLES_MAX;
 use marque_detect::Secret;
 use marque_detect::scrub::{Needles, SecretId};
 use parking_lot::RwLock;
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Ids of what answers gave; those of credentials are below.
+const KEPT_IDS: u32 = 1 << 16;
 
 /// A secret of this session.
 struct Attached {
@@ -12,8 +17,15 @@ struct Attached {
     forms: Vec<Secret>,
 }
 
+/// What answers gave, and the session keeps.
+struct Kept {
+    forms: Vec<Secret>,
+}
+
 struct Inner {
     attached: Vec<Attached>,
+    /// The latest last.
+    kept: VecDeque<Kept>,
     needles: Arc<Needles>,
     guessable: bool,
 }
@@ -28,7 +40,7 @@ impl NeedleBox {
     /// Never for an empty set; the library's constructor is fallible.
     pub fn empty() -> Result<Self, Error> {
         let needles = Arc::new(Needles::builder().build().map_err(|e| Error::Needles(e.to_string()))?);
-        Ok(Self(RwLock::new(Inner { attached: Vec::new(), needles, guessable: false })))
+        Ok(Self(RwLock::new(Inner { attached: Vec::new(), kept: VecDeque::new(), needles, guessable: false })))
     }
 
     /// The needles as they are, and whether one of the secrets can be guessed.
@@ -54,16 +66,48 @@ impl NeedleBox {
             return Ok(());
         }
         inner.attached.push(Attached { key, forms });
+        inner.rebuild()
+    }
+
+    /// Adds what an answer gave. What is too short, or could be guessed, is not searched for: the first would be found
+    /// everywhere, and the second would have every answer of the session held.
+    pub fn add_kept(&self, mut forms: Vec<Secret>) {
+        use marque_detect::limits::{LOW_ENTROPY_BITS, SECRET_MAX_BYTES, SECRET_MIN_BYTES};
+        forms.retain(|form| {
+            (SECRET_MIN_BYTES..=SECRET_MAX_BYTES).contains(&form.len()) && form.entropy_bits_estimate() >= LOW_ENTROPY_BITS
+        });
+        if forms.is_empty() {
+            return;
+        }
+        let mut inner = self.0.write();
+        if inner.kept.len() >= KEPT_NEEDLES_MAX {
+            inner.kept.pop_front();
+        }
+        inner.kept.push_back(Kept { forms });
+        if inner.rebuild().is_err() {
+            // More than the scrubber takes: what is attached is searched for in any case.
+            inner.kept.pop_back();
+        }
+    }
+}
+
+impl Inner {
+    fn rebuild(&mut self) -> Result<(), Error> {
         let mut builder = Needles::builder();
         let mut guessable = false;
-        for (id, attached) in (0u32..).zip(&inner.attached) {
+        for (id, attached) in (0u32..).zip(&self.attached) {
             for form in &attached.forms {
                 builder.add(SecretId(id), form).map_err(|e| Error::Needles(e.to_string()))?;
                 guessable |= form.entropy_bits_estimate() < marque_detect::limits::LOW_ENTROPY_BITS;
             }
         }
-        inner.needles = Arc::new(builder.build().map_err(|e| Error::Needles(e.to_string()))?);
-        inner.guessable = guessable;
+        for (id, kept) in (KEPT_IDS..).zip(&self.kept) {
+            for form in &kept.forms {
+                builder.add(SecretId(id), form).map_err(|e| Error::Needles(e.to_string()))?;
+            }
+        }
+        self.needles = Arc::new(builder.build().map_err(|e| Error::Needles(e.to_string()))?);
+        self.guessable = guessable;
         Ok(())
     }
 }

@@ -233,7 +233,7 @@ impl Authority {
         };
         self.roads_to_credentials(asked, &mut plan)?;
         self.open_roads(asked, &mut plan)?;
-        for profile in self.services.values() {
+        for profile in self.services.read().values() {
             plan.unset.extend(profile.credential().env.iter().cloned());
         }
         Ok(plan)
@@ -269,7 +269,7 @@ impl Authority {
                 Methods::Any => true,
                 Methods::These(names) => names.iter().any(|name| name == "DELETE"),
             },
-            Grant::Service(service) => self.services.get(service.service()).is_some_and(|profile| {
+            Grant::Service(service) => self.services.read().get(service.service()).is_some_and(|profile| {
                 profile.operations().any(|(name, effect, _)| {
                     let heavy = matches!(effect, Effect::Destructive | Effect::Grant | Effect::Reveal);
                     heavy && service.actions().iter().any(|a| a.permits(name))
@@ -286,7 +286,14 @@ impl Authority {
             if !granted {
                 continue;
             }
-            let profile = self.services.get(&credential.service).cloned();
+            let profile = self.services.read().get(&credential.service).cloned();
+            if profile.is_none() && credential.service != "http" {
+                return Err(Error::Refused(Problem::new(
+                    Code::DIGEST,
+                    format!("the profile of `{}` is gone, or is not the one that took effect", credential.service),
+                    "apply it again with `marque service apply FILE`",
+                )));
+            }
             for place in places(credential) {
                 let candidate = Candidate {
                     id: credential.id,

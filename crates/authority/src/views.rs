@@ -149,6 +149,7 @@ impl Authority {
             credential: None,
             result: String::new(),
             leaf: (!head.leaf.is_empty()).then(|| head.leaf.to_owned()),
+            from: None,
             would_deny: Vec::new(),
         };
         match event {
@@ -169,6 +170,7 @@ impl Authority {
                     effect: intent.effect.to_string(),
                     credential: intent.credential.map(name),
                     result: "no outcome yet".into(),
+                    from: head.cause,
                     would_deny: intent.would_deny.iter().map(|code| format!("MQ-{code}")).collect(),
                     ..base
                 });

@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// The journal: lineage, receipts, verification.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Service profiles: list, show, check.
+    /// Service profiles: list, show, check, apply.
     #[command(subcommand)]
     Service(ServiceCommand),
     /// Approvals: what waits for a human, and the answers.
@@ -233,6 +233,11 @@ pub(crate) enum ServiceCommand {
     Check {
         /// The file; without it, every shipped profile.
         file: Option<PathBuf>,
+    },
+    /// Let a profile of your own take effect, by digest. Sessions that are open keep what they have.
+    Apply {
+        /// The file.
+        file: PathBuf,
     },
 }
 

@@ -63,6 +63,10 @@ pub(crate) fn print_lineage(lineage: &Lineage) {
     }
     for view in &lineage.uses {
         let credential = view.credential.as_deref().map(|c| format!(" with {c}")).unwrap_or_default();
+        let credential = match view.from {
+            Some(seq) => format!("{credential}, by what {seq} was answered"),
+            None => credential,
+        };
         let resource = view.resource.as_deref().map(|r| format!(" {}", plain(r))).unwrap_or_default();
         print(&format!(
             "{:>7}  {:<8} {} {}{resource} ({}){credential}: {}",

@@ -1,17 +1,19 @@
 //! The authority, as the gateway asks it. This is where the two meet: neither knows the other's types.
 
-use marque_authority::admit::{Meaning, Permit, Request, Settled};
+use marque_authority::admit::{Brings, Meaning, Permit, Request, Settled};
+use marque_authority::kept::Source;
 use marque_authority::{Authority, Error, Leaf, Listener, Listeners};
 use marque_detect::Secret;
 use marque_detect::oracle::Verdict;
 use marque_detect::scrub::{Hits, Needles};
 use marque_gateway::{
-    Admitted, Attachment, DialPlan, Ending, Gate, Handle, Intended, Kind, LeafKey, ListenerId, Mode, Outcome, Peer,
-    Problem, Route, RoutePlan, Service, SessionCa, Socket,
+    Address, Admitted, Attachment, DialPlan, Ending, Gate, Handle, Intended, KEPT_PATH, Kind, LeafKey, ListenerId, Mode,
+    Outcome, Peer, Problem, Route, RoutePlan, Service, SessionCa, Socket,
 };
 use marque_model::{Effect, Target};
 use marque_switch::guard_off;
 use marque_wire::answer::{Fate, Found};
+use marque_wire::place::Placement;
 use marque_wire::profile::{Extracted, Profile};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -151,11 +153,52 @@ impl AuthorityGate {
             Extracted::Known(actions) => actions.into_iter().map(meaning).collect(),
         }
     }
+
+    /// The request as the authority decides on it. What it brings back is looked up once more: it says under which account
+    /// the use is recorded, and which use it follows from.
+    fn request(&self, seat: &Seat, route: &RoutePlan, use_: Intended) -> Request {
+        let mut kept = seat.leaf.kept.lock();
+        let mut brings = Brings::default();
+        let mut meanings = self.meanings(use_.extracted, use_.path.as_deref());
+        let mut path = use_.path.unwrap_or_default();
+        for returned in &use_.returned {
+            brings.slots.extend(returned.placement.iter().flat_map(Placement::slots));
+            brings.source = kept.get(&returned.placeholder).map(|kept| kept.source.clone()).or(brings.source);
+        }
+        if let Some(followed) = use_.followed.as_deref().and_then(|name| kept.get(name)) {
+            brings.source.get_or_insert_with(|| followed.source.clone());
+            if let Some(there) = followed.leads_to.clone().filter(|there| *there != route.target) {
+                meanings.clone_from(&followed.source.meanings);
+                path.clone_from(&followed.source.path);
+                brings.address = Some(there);
+            }
+        }
+        Request { meanings, method: use_.method, path, uri: use_.uri, content: use_.content, brings }
+    }
+}
+
+/// Leave for one use, and what is remembered of it while its answer is read.
+pub(crate) struct Pass {
+    permit: Permit,
+    source: Arc<Source>,
+}
+
+impl Pass {
+    /// Of a use that nothing is kept from.
+    fn bare(permit: Permit) -> Self {
+        let source = Source { seq: permit.seq(), credential: None, meanings: Vec::new(), path: String::new(), opaque: false };
+        Self { permit, source: Arc::new(source) }
+    }
+}
+
+fn is_opaque(extracted: &Extracted) -> bool {
+    !extracted.actions().is_empty() && extracted.actions().iter().all(|a| a.opaque)
 }
 
 impl Gate for AuthorityGate {
     type Leaf = Seat;
-    type Permit = Permit;
+    type Permit = Pass;
+    type Source = Source;
 
     fn identify(&self, listener: ListenerId, proxy_auth: Option<&str>, peer: &Peer) -> Result<Arc<Seat>, Problem> {
         let seat = self.seat(listener.0).ok_or_else(|| stranger("the session is over"))?;
@@ -201,34 +244,53 @@ impl Gate for AuthorityGate {
         }
     }
 
-    async fn admit(&self, seat: &Arc<Seat>, route: &Arc<RoutePlan>, use_: Intended) -> Result<Admitted<Permit>, Problem> {
+    fn source(&self, pass: &Pass) -> Arc<Source> {
+        pass.source.clone()
+    }
+
+    fn follow(&self, seat: &Arc<Seat>, route: &RoutePlan, name: &str) -> Option<Address> {
+        let kept = seat.leaf.kept.lock().get(name).filter(|kept| kept.target == route.target)?;
+        let there = kept.leads_to.clone()?;
+        let path_and_query = Secret::new(kept.value.expose().to_vec());
+        let opaque = kept.source.opaque;
+        if there == route.target {
+            let plan = seat.routes.get(&there)?.1.clone();
+            return Some(Address { plan, path_and_query, opaque });
+        }
+        let road = seat.leaf.roads.get(&route.target)?;
+        let pins = self.authority.pins(&there, road.candidates.iter().map(|c| c.id));
+        let dial = if pins.is_empty() { DialPlan::Public } else { DialPlan::Pinned(pins) };
+        let profile = Arc::new(Profile::generic("http", there.clone()));
+        let plan = RoutePlan::new(there, "signed", profile, Vec::new(), dial, self.roots.clone());
+        Some(Address { plan: Arc::new(plan), path_and_query, opaque })
+    }
+
+    async fn admit(&self, seat: &Arc<Seat>, route: &Arc<RoutePlan>, use_: Intended) -> Result<Admitted<Pass>, Problem> {
         let leaf = &seat.leaf;
         let (needles, guessable) = leaf.needles.current();
         if use_.kind == Kind::Tunnel {
             let permit = self.authority.pass_host(leaf, &route.target).await.map_err(|p| problem(&p))?;
-            return Ok(admitted(permit, needles, guessable));
+            return Ok(admitted(Pass::bare(permit), needles, guessable));
         }
         let road = leaf.roads.get(&route.target).cloned();
         let Some(road) = road else {
             // Observe mode, plain HTTP to an unlisted host.
             let permit = self.authority.pass_host(leaf, &route.target).await.map_err(|p| problem(&p))?;
-            return Ok(admitted(permit, needles, guessable));
+            return Ok(admitted(Pass::bare(permit), needles, guessable));
         };
-        let request = Request {
-            meanings: self.meanings(use_.extracted, use_.path.as_deref()),
-            method: use_.method,
-            path: use_.path.unwrap_or_default(),
-            uri: use_.uri,
-            content: use_.content,
-        };
+        let marked = is_opaque(&use_.extracted);
+        let request = self.request(seat, route, use_);
+        let opaque = request.brings.address.is_none() && marked;
+        let (meanings, path) = (request.meanings.clone(), request.path.clone());
         let granted = self.authority.admit(leaf, &road, request).await.map_err(|p| problem(&p))?;
         let withhold = {
             let hits = leaf.hits.lock();
             hits.get(&route.target).is_some_and(|ledger| ledger.verdict() == Verdict::Withhold)
         };
+        let source = Source { seq: granted.permit.seq(), credential: granted.credential, meanings, path, opaque };
         let attachment = |(placement, secret)| Attachment { placement, placeholder: None, secret };
         Ok(Admitted {
-            permit: granted.permit,
+            permit: Pass { permit: granted.permit, source: Arc::new(source) },
             attachments: granted.attachment.map(attachment).into_iter().collect(),
             credential: granted.credential,
             needles: if guard_off("I2") { nothing_to_mask() } else { granted.needles },
@@ -239,7 +301,7 @@ impl Gate for AuthorityGate {
         })
     }
 
-    fn settle(&self, permit: Permit, outcome: Outcome) {
+    fn settle(&self, pass: Pass, outcome: Outcome) {
         let verdict = match outcome.ending {
             Ending::Completed | Ending::Withheld => 1,
             Ending::Aborted | Ending::Cut | Ending::Limit | Ending::NotSent => 2,
@@ -253,7 +315,7 @@ impl Gate for AuthorityGate {
             content: outcome.request_sha256,
             opaque: outcome.opaque,
         };
-        self.authority.settle(permit, settled);
+        self.authority.settle(pass.permit, settled);
     }
 
     fn refused(&self, listener: ListenerId, seat: Option<&Arc<Seat>>, target: Option<&Target>, refused: &Problem) {
@@ -278,8 +340,20 @@ impl Gate for AuthorityGate {
         seat.leaf.hits.lock().entry(route.target.clone()).or_default().record(new, low)
     }
 
-    fn keep_answer(&self, seat: &Arc<Seat>, route: &RoutePlan, field: &str, value: Secret) -> Result<String, Problem> {
-        self.authority.keep_answer(&seat.leaf, &route.target, field, value).map_err(|p| problem(&p))
+    fn keep_answer(
+        &self,
+        seat: &Arc<Seat>,
+        route: &RoutePlan,
+        source: &Arc<Source>,
+        field: &str,
+        value: Secret,
+    ) -> Result<String, Problem> {
+        let kept = self.authority.keep_answer(&seat.leaf, &route.target, source, field, value);
+        let name = kept.map_err(|p| problem(&p))?;
+        Ok(match field == "location" || field.starts_with("url ") {
+            true => format!("{}://{}{KEPT_PATH}{name}", route.target.scheme().word(), route.target.authority()),
+            false => name,
+        })
     }
 
     fn answer_carried(&self, seat: &Arc<Seat>, route: &RoutePlan, found: &[Found]) {
@@ -288,8 +362,8 @@ impl Gate for AuthorityGate {
         }
     }
 
-    fn restore_answer(&self, seat: &Arc<Seat>, route: &RoutePlan, _slot: &str, placeholder: &str) -> Option<Secret> {
-        self.authority.restore_answer(&seat.leaf, &route.target, placeholder)
+    fn restore_answer(&self, seat: &Arc<Seat>, route: &RoutePlan, slot: &str, placeholder: &str) -> Option<Secret> {
+        self.authority.restore_answer(&seat.leaf, &route.target, slot, placeholder)
     }
 }
 
@@ -298,7 +372,7 @@ fn nothing_to_mask() -> Arc<Needles> {
     Needles::builder().build().map_or_else(|_| std::process::abort(), Arc::new)
 }
 
-fn admitted(permit: Permit, needles: Arc<Needles>, guessable: bool) -> Admitted<Permit> {
+fn admitted(permit: Pass, needles: Arc<Needles>, guessable: bool) -> Admitted<Pass> {
     Admitted {
         permit,
         attachments: Vec::new(),

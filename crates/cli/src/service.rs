@@ -1,9 +1,14 @@
-//! `service`: the profiles that ship, and the check of one's own.
+//! `service`: the profiles that ship, the check of one's own, and the act by which it takes effect.
 
 use crate::args::{Global, ServiceCommand};
+use crate::connect::{block_on, open};
 use crate::out::{Failure, Outcome, exit, print, print_json, say};
+use crate::paths::Paths;
+use hyper::Method;
+use marque_api::control::{ServiceApplied, ServiceApply};
 use marque_authority::services::SHIPPED;
 use marque_wire::profile::Profile;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(crate) fn main(global: &Global, command: &ServiceCommand) -> Outcome {
@@ -24,13 +29,27 @@ pub(crate) fn main(global: &Global, command: &ServiceCommand) -> Outcome {
             print(text.trim_end());
             Ok(ExitCode::SUCCESS)
         }
+        ServiceCommand::Apply { file } => {
+            let text = read(file)?;
+            let paths = Paths::of(global)?;
+            let applied: ServiceApplied = block_on(async {
+                let (client, passphrase) = open(global, &paths).await?;
+                Ok(client.call(Method::POST, "/v1/services", Some(&ServiceApply { passphrase, text })).await?)
+            })?;
+            if global.json {
+                return print_json(&applied);
+            }
+            print(&format!("{} with {} operations, sha256 {}", applied.service, applied.operations, applied.digest));
+            for host in &applied.hosts {
+                print(&format!("  reads {host}"));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         ServiceCommand::Check { file } => {
             let mut bad = 0;
             match file {
                 Some(path) => {
-                    let text = std::fs::read_to_string(path)
-                        .map_err(|e| Failure::usage(format!("`{}`: {e}", path.display()), "give a readable file"))?;
-                    bad += check(&path.display().to_string(), &text);
+                    bad += check(&path.display().to_string(), &read(path)?);
                 }
                 None => {
                     for (name, text) in SHIPPED {
@@ -41,6 +60,10 @@ pub(crate) fn main(global: &Global, command: &ServiceCommand) -> Outcome {
             Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FINDINGS) })
         }
     }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("`{}`: {e}", path.display()), "give a readable file"))
 }
 
 fn check(name: &str, text: &str) -> usize {

@@ -32,6 +32,11 @@ pub(crate) struct Treatment {
 }
 
 impl Treatment {
+    /// Of what stands behind a signed address: nothing in it is declared.
+    pub(crate) fn of_followed(method: Method, opaque: bool) -> Self {
+        Self { method, opaque, governed: true, declared: Vec::new() }
+    }
+
     pub(crate) fn of(parts: &request::Parts, extracted: &Extracted, rules: Rules) -> Self {
         let actions = extracted.actions();
         let opaque = !actions.is_empty() && actions.iter().all(|a| a.opaque);
@@ -75,7 +80,7 @@ pub(crate) async fn pass<G: Gate>(
     limits: Limits,
 ) -> Result<Response<AnswerBody>, Problem> {
     let (mut parts, body) = response.into_parts();
-    head(&mut use_, &mut parts.headers, !treatment.opaque, false)?;
+    clean(&mut parts.headers, !treatment.opaque, false);
     parts.version = http::Version::HTTP_11;
     parts.extensions = http::Extensions::new();
     let has_no_body = treatment.method == Method::HEAD
@@ -85,11 +90,13 @@ pub(crate) async fn pass<G: Gate>(
         use_.settle(Ending::Withheld);
         return Err(found::withheld());
     }
+    // Swapped first and searched afterwards: what an upstream says twice is the same placeholder twice, and no echo.
     let mut swap = Swap::new(&use_, treatment.governed, treatment.declared);
     if has_no_body {
-        let swapped = swap.apply(&mut parts, Some(&mut Vec::new()));
-        use_.settle(if swapped.is_ok() { Ending::Completed } else { Ending::Withheld });
-        return swapped.map(|()| Response::from_parts(parts, AnswerBody::empty()));
+        settling(&mut use_, swap.apply(&mut parts, Some(&mut Vec::new())))?;
+        mask(&mut use_, &mut parts.headers)?;
+        use_.settle(Ending::Completed);
+        return Ok(Response::from_parts(parts, AnswerBody::empty()));
     }
     if body.size_hint().exact().is_some_and(|n| n > limits.answer_max) {
         use_.settle(Ending::Limit);
@@ -97,22 +104,33 @@ pub(crate) async fn pass<G: Gate>(
     }
     let decoder = if treatment.opaque { None } else { decoder(&mut use_, &mut parts.headers)? };
     let needles = (!treatment.opaque).then(|| Arc::clone(use_.needles()));
-    let handling = Handling { decoder, needles, max: limits.answer_max };
     let must_hold = limits.guessable || (swap.needs_body() && parts.status.is_success());
     if !must_hold {
-        if let Err(problem) = swap.apply(&mut parts, None) {
-            use_.settle(Ending::Withheld);
-            return Err(problem);
-        }
+        settling(&mut use_, swap.apply(&mut parts, None))?;
+        mask(&mut use_, &mut parts.headers)?;
+        let handling = Handling { decoder, needles, max: limits.answer_max };
         let stream = AnswerStream::new(body, handling, Box::new(use_));
         return Ok(Response::from_parts(parts, AnswerBody::stream(stream)));
     }
+    let always = Arc::clone(use_.needles());
+    let handling = Handling { decoder, needles: None, max: limits.answer_max };
     let stream = AnswerStream::new(body, handling, Box::new(use_));
     let mut held = stream.collect(ANSWER_HOLD_BYTES_MAX).await.map_err(held_problem)?;
     let swapped = swap.apply(&mut parts, Some(&mut held.bytes));
+    let swapped = swapped.and_then(|()| match held.mask(&mut parts.headers, needles.as_deref(), &always) {
+        Verdict::Mask => Ok(()),
+        Verdict::Withhold => Err(found::withheld()),
+    });
     held.end(if swapped.is_ok() { Ending::Completed } else { Ending::Withheld });
     swapped?;
     Ok(Response::from_parts(parts, AnswerBody::with_trailers(held.bytes.into(), held.trailers)))
+}
+
+fn settling<G: Gate>(use_: &mut Use<G>, swapped: Result<(), Problem>) -> Result<(), Problem> {
+    if swapped.is_err() {
+        use_.settle(Ending::Withheld);
+    }
+    swapped
 }
 
 /// Swaps what an answer declares to be a credential.
@@ -120,13 +138,15 @@ struct Swap<G: Gate> {
     gate: Arc<G>,
     leaf: Arc<G::Leaf>,
     route: Arc<RoutePlan>,
+    source: Arc<G::Source>,
     governed: bool,
     fields: Vec<AnswerField>,
 }
 
 impl<G: Gate> Swap<G> {
     fn new(use_: &Use<G>, governed: bool, fields: Vec<AnswerField>) -> Self {
-        Self { gate: use_.gate(), leaf: Arc::clone(use_.leaf()), route: Arc::clone(use_.route()), governed, fields }
+        let (leaf, route, source) = (Arc::clone(use_.leaf()), Arc::clone(use_.route()), Arc::clone(use_.source()));
+        Self { gate: use_.gate(), leaf, route, source, governed, fields }
     }
 
     fn needs_body(&self) -> bool {
@@ -139,7 +159,8 @@ impl<G: Gate> Swap<G> {
         }
         let mut refused = None;
         let mut mint = |carrier: &str, value: &[u8]| {
-            let kept = self.gate.keep_answer(&self.leaf, &self.route, carrier, Secret::new(value.to_vec()));
+            let value = Secret::new(value.to_vec());
+            let kept = self.gate.keep_answer(&self.leaf, &self.route, &self.source, carrier, value);
             kept.unwrap_or_else(|problem| {
                 refused = Some(problem);
                 String::new()
@@ -171,12 +192,15 @@ fn held_problem(error: BodyError) -> Problem {
     }
 }
 
-/// Cleans and masks the head. Headers are searched on every route, opaque ones too.
-pub(crate) fn head<G: Gate>(use_: &mut Use<G>, headers: &mut HeaderMap, scrubbed: bool, websocket: bool) -> Result<(), Problem> {
+/// Cleans the head: what is for one hop, and what only Marque says.
+fn clean(headers: &mut HeaderMap, scrubbed: bool, websocket: bool) {
     strip_response(headers, ResponseStrip { scrubbed, websocket });
-    // Only Marque says that an answer is Marque's.
     headers.remove(MARQUE_HEADER);
     headers.remove(MARQUE_WITHHELD);
+}
+
+/// Masks the head. Headers are searched on every route, opaque ones too.
+fn mask<G: Gate>(use_: &mut Use<G>, headers: &mut HeaderMap) -> Result<(), Problem> {
     let mut hits = Hits::default();
     mask_fields(headers, use_.needles(), &mut hits);
     if use_.tell(&hits) == Verdict::Withhold {
@@ -184,6 +208,18 @@ pub(crate) fn head<G: Gate>(use_: &mut Use<G>, headers: &mut HeaderMap, scrubbed
         return Err(found::withheld());
     }
     Ok(())
+}
+
+/// The head of a 101: no profile declares anything in it, so a cookie is withheld.
+pub(crate) fn switching<G: Gate>(use_: &mut Use<G>, parts: &mut response::Parts, governed: bool) -> Result<(), Problem> {
+    clean(&mut parts.headers, true, true);
+    if !governed {
+        return mask(use_, &mut parts.headers);
+    }
+    let mut none = |_: &str, _: &[u8]| String::new();
+    let swapped = swap(parts, Some(&mut Vec::new()), &[], &mut none).map_err(|e| found::undeclared(&e.to_string()));
+    settling(use_, swapped.map(|_| ()))?;
+    mask(use_, &mut parts.headers)
 }
 
 /// The upstream was asked for `identity`; if it compressed anyway, the coding is undone, and what described the coded

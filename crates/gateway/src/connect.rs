@@ -92,7 +92,8 @@ async fn pass_through<G: Gate>(tunnel: Tunnel<G>, plan: &Arc<crate::gate::RouteP
     let intended = Intended {
         kind: Kind::Tunnel,
         extracted: Extracted::Unknown { why: "a tunnel that passes through is not read".to_owned() },
-        restored: Vec::new(),
+        returned: Vec::new(),
+        followed: None,
         method: "CONNECT".to_owned(),
         path: None,
         uri: String::new(),

@@ -64,7 +64,7 @@ pub struct RoutePlan {
     pub profile: Arc<Profile>,
     /// Every place that a credential of this target can occupy: what the client sends there is removed.
     pub placements: Vec<Placement>,
-    /// The slots of those placements.
+    /// The slots of those placements, and of what returns in the head.
     pub slots: Vec<Slot>,
     /// Where the client gives back what earlier answers gave it.
     pub returns: Vec<ReturnSlot>,
@@ -75,7 +75,7 @@ pub struct RoutePlan {
 }
 
 impl RoutePlan {
-    /// A plan; the slots follow from the placements, and nothing returns.
+    /// A plan; what returns follows from the profile, and the slots from both.
     #[must_use]
     pub fn new(
         target: Target,
@@ -85,8 +85,21 @@ impl RoutePlan {
         dial: DialPlan,
         roots: Arc<RootCertStore>,
     ) -> Self {
-        let slots = placements.iter().flat_map(Placement::slots).collect();
-        Self { target, alias: alias.into(), profile, placements, slots, returns: Vec::new(), dial, roots }
+        let alias = alias.into();
+        let returns = profile.returns(&alias);
+        // Cookies that are no placeholders stay: clients have harmless ones too.
+        let in_head = returns.iter().filter_map(|slot| match slot {
+            ReturnSlot::At(Placement::Cookie { .. }) => None,
+            ReturnSlot::At(placement) if !placement.needs_body() => Some(placement),
+            _ => None,
+        });
+        let mut slots: Vec<Slot> = Vec::new();
+        for slot in placements.iter().chain(in_head).flat_map(Placement::slots) {
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
+        }
+        Self { target, alias, profile, placements, slots, returns, dial, roots }
     }
 }
 
@@ -113,6 +126,30 @@ pub enum Kind {
     Tunnel,
 }
 
+/// Where addresses of the gateway begin, at every target whose answers led to a signed one. Nothing below it is forwarded.
+pub const KEPT_PATH: &str = "/.marque/kept/";
+
+/// A placeholder of an earlier answer, and the slot in which it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Returned {
+    /// The slot in words (`bearer`, `cookie sid`).
+    pub slot: String,
+    /// The slot as a place; none for cookies of any name.
+    pub placement: Option<Placement>,
+    /// What the client wrote there.
+    pub placeholder: String,
+}
+
+/// The signed address behind one of the gateway's.
+pub struct Address {
+    /// Where it leads. The same target as the request's, or one that the profile names.
+    pub plan: Arc<RoutePlan>,
+    /// Path and query. A credential.
+    pub path_and_query: Secret,
+    /// The answer that gave the address is to one that passes unsearched: so is what it leads to.
+    pub opaque: bool,
+}
+
 /// One use, as far as the gateway can tell: the gate adds session, environment and credential.
 #[derive(Debug, Clone)]
 pub struct Intended {
@@ -120,8 +157,10 @@ pub struct Intended {
     pub kind: Kind,
     /// What the profile says that it does: every action of it, or that it does not know.
     pub extracted: Extracted,
-    /// The slots, in words, into which a credential kept from an earlier answer goes back: none is attached there.
-    pub restored: Vec<String>,
+    /// What earlier answers gave and this request brings back. Where it goes back no credential is attached.
+    pub returned: Vec<Returned>,
+    /// The address of the gateway, by [`KEPT_PATH`], that the request followed.
+    pub followed: Option<String>,
     /// Upper case.
     pub method: String,
     /// Canonical path without query: what `http` grants are compared with. `None` where the path has several readings.
@@ -210,6 +249,8 @@ pub trait Gate: Send + Sync + 'static {
     type Leaf: Send + Sync + 'static;
     /// Leave for one use; consumed by [`Gate::settle`].
     type Permit: Send + 'static;
+    /// What is remembered of a use beyond its permit: whence a credential of its answer came.
+    type Source: Send + Sync + 'static;
 
     /// Who is behind this connection? A listener names exactly one leaf; outside a private namespace the connection must
     /// also show the per-session proxy secret, and the peer is checked. `proxy_auth` is the value of `Proxy-Authorization`.
@@ -236,6 +277,9 @@ pub trait Gate: Send + Sync + 'static {
         use_: Intended,
     ) -> impl Future<Output = Result<Admitted<Self::Permit>, Problem>> + Send;
 
+    /// What to remember of an admitted use while its answer is read.
+    fn source(&self, permit: &Self::Permit) -> Arc<Self::Source>;
+
     /// What became of it. Must not block.
     fn settle(&self, permit: Self::Permit, outcome: Outcome);
 
@@ -254,7 +298,14 @@ pub trait Gate: Send + Sync + 'static {
     ///
     /// # Errors
     /// The refusal that takes the answer's place.
-    fn keep_answer(&self, leaf: &Arc<Self::Leaf>, route: &RoutePlan, carrier: &str, value: Secret) -> Result<String, Problem>;
+    fn keep_answer(
+        &self,
+        leaf: &Arc<Self::Leaf>,
+        route: &RoutePlan,
+        source: &Arc<Self::Source>,
+        carrier: &str,
+        value: Secret,
+    ) -> Result<String, Problem>;
 
     /// What an answer carried, and what became of each: swapped, passed (exposed until it expires), withheld. Must not block.
     fn answer_carried(&self, leaf: &Arc<Self::Leaf>, route: &RoutePlan, found: &[Found]);
@@ -262,6 +313,9 @@ pub trait Gate: Send + Sync + 'static {
     /// The credential that was kept under that placeholder for this leaf's session, this target and this slot (`bearer`,
     /// `cookie sid`).
     fn restore_answer(&self, leaf: &Arc<Self::Leaf>, route: &RoutePlan, slot: &str, placeholder: &str) -> Option<Secret>;
+
+    /// The signed address that was kept for this leaf at this target; `name` is what stands behind [`KEPT_PATH`].
+    fn follow(&self, leaf: &Arc<Self::Leaf>, route: &RoutePlan, name: &str) -> Option<Address>;
 }
 
 impl fmt::Debug for RoutePlan {

@@ -22,6 +22,7 @@ mod connect;
 mod dial;
 mod entry;
 mod extract;
+mod follow;
 mod forward;
 mod gate;
 mod leaf;
@@ -44,7 +45,8 @@ pub use body::{AnswerBody, BodyError};
 pub use ca::{CaError, SessionCa};
 pub use dial::{Resolver, SystemResolver};
 pub use gate::{
-    Admitted, Attachment, DialPlan, Ending, Gate, Intended, Kind, LeafKey, ListenerId, Outcome, Peer, Route, RoutePlan,
+    Address, Admitted, Attachment, DialPlan, Ending, Gate, Intended, KEPT_PATH, Kind, LeafKey, ListenerId, Outcome, Peer,
+    Returned, Route, RoutePlan,
 };
 pub use problem::{Form, MARQUE_HEADER, MARQUE_WITHHELD, Problem, form_of};
 pub use serve::{Handle, ListenError, Mode, Options, Service};

@@ -1,16 +1,16 @@
 //! Slots: emptied before the decision, filled after it, and never searched for anything.
 
-use crate::gate::{Attachment, RoutePlan};
+use crate::gate::{Attachment, Returned, RoutePlan};
 use crate::problem::{Problem, found};
 use crate::taken::Taken;
 use bytes::Bytes;
 use http::request::Parts;
 use marque_detect::Secret;
-use marque_wire::answer::ReturnSlot;
+use marque_wire::answer::{ReturnSlot, cookies};
 use marque_wire::place::Placement;
 
 /// Fields in which clients carry credentials of their own: refused on open hosts (threats H15).
-const CREDENTIAL_FIELDS: [&str; 12] = [
+pub(crate) const CREDENTIAL_FIELDS: [&str; 12] = [
     "authorization",
     "cookie",
     "x-api-key",
@@ -33,20 +33,61 @@ pub(crate) fn carries_credential(parts: &Parts) -> bool {
     })
 }
 
-/// The credentials behind placeholders of earlier answers, as far as their slots are emptied before the decision: they go
-/// back into the very slots in which the placeholders stood. Cookies and bodies stay as they are until then.
-pub(crate) fn returned(parts: &Parts, plan: &RoutePlan, find: impl Fn(&str, &str) -> Option<Secret>) -> Vec<Attachment> {
-    let emptied = plan.returns.iter().filter_map(|slot| match slot {
-        ReturnSlot::At(Placement::Cookie { .. }) => None,
-        ReturnSlot::At(placement) if !placement.needs_body() => Some(placement),
+/// What stands behind placeholders of earlier answers, in slots of the head.
+pub(crate) struct Back {
+    /// All of it, for the decision.
+    pub(crate) told: Vec<Returned>,
+    /// What goes back into slots that are emptied before the decision: into the very slots in which the placeholders stood.
+    /// Cookies stay as they are until after it.
+    pub(crate) attachments: Vec<Attachment>,
+}
+
+/// Looks for placeholders of earlier answers where they may come back, and nowhere else.
+pub(crate) fn returned(parts: &Parts, plan: &RoutePlan, find: impl Fn(&str, &str) -> Option<Secret>) -> Back {
+    let mut back = Back { told: Vec::new(), attachments: Vec::new() };
+    for slot in &plan.returns {
+        match slot {
+            ReturnSlot::At(placement) if placement.needs_body() => {}
+            ReturnSlot::At(placement) => {
+                let Some(placeholder) = placement.read(parts, None) else { continue };
+                let words = placement.to_string();
+                let Some(secret) = find(&words, &placeholder) else { continue };
+                let told = Returned { slot: words, placement: Some(placement.clone()), placeholder: placeholder.clone() };
+                back.told.push(told);
+                if !matches!(placement, Placement::Cookie { .. }) {
+                    back.attachments.push(Attachment { placement: placement.clone(), placeholder: Some(placeholder), secret });
+                }
+            }
+            _ => {
+                for (name, value) in cookies(&parts.headers) {
+                    let words = format!("cookie {name}");
+                    if find(&words, &value).is_some() {
+                        back.told.push(Returned { slot: words, placement: None, placeholder: value });
+                    }
+                }
+            }
+        }
+    }
+    back
+}
+
+/// What stands in slots of a held body, for the decision.
+pub(crate) fn returned_in_body(
+    parts: &Parts,
+    body: Option<&[u8]>,
+    plan: &RoutePlan,
+    find: impl Fn(&str, &str) -> Option<Secret>,
+) -> Vec<Returned> {
+    let in_body = plan.returns.iter().filter_map(|slot| match slot {
+        ReturnSlot::At(placement) if placement.needs_body() => Some(placement),
         _ => None,
     });
-    let kept = emptied.filter_map(|placement| {
-        let placeholder = placement.read(parts, None)?;
-        let secret = find(&placement.to_string(), &placeholder)?;
-        Some(Attachment { placement: placement.clone(), placeholder: Some(placeholder), secret })
+    let read = in_body.filter_map(|placement| {
+        let placeholder = placement.read(parts, body)?;
+        find(&placement.to_string(), &placeholder)?;
+        Some(Returned { slot: placement.to_string(), placement: Some(placement.clone()), placeholder })
     });
-    kept.collect()
+    read.collect()
 }
 
 /// Puts back what stands behind placeholders in cookies and bodies; whether there was any.

@@ -75,6 +75,9 @@ impl Problem {
             "code": self.code,
             "title": self.title,
             "detail": self.line(),
+            // What gh and most REST clients print, and what npm prints.
+            "message": self.line(),
+            "error": self.line(),
             "source": "marque",
         });
         if let Some(map) = doc.as_object_mut() {
@@ -254,7 +257,15 @@ pub(crate) mod found {
     }
     pub(crate) fn undeclared(why: &str) -> Problem {
         let title = format!("the answer may carry a credential that could not be kept back: {why}");
-        Problem::new(502, "MQ-5103", title, "tell the human: the service profile does not describe this answer")
+        Problem::new(502, "MQ-4109", title, "tell the human: the service profile does not describe this answer")
+    }
+    pub(crate) fn address_gone() -> Problem {
+        let help = "ask the upstream again: an address of the gateway is for the session that was given it, and reads only";
+        Problem::new(410, "MQ-4116", "this address of the gateway leads nowhere", help)
+    }
+    pub(crate) fn address_reads() -> Problem {
+        let help = "send GET or HEAD, without a body and without a query of your own";
+        Problem::new(405, "MQ-4116", "a signed address is only read", help)
     }
     pub(crate) fn placing(why: &str) -> Problem {
         let help = "the credential's record and the service profile disagree: tell the human";

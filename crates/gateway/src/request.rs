@@ -4,10 +4,11 @@ use crate::answer::{self, Limits, Treatment};
 use crate::body::AnswerBody;
 use crate::entry::Scene;
 use crate::extract::{Reading, rejected, telling_headers};
+use crate::follow;
 use crate::forward;
 use crate::gate::{Admitted, Attachment, Ending, Gate, Intended, Kind, Route, RoutePlan};
 use crate::limits::OPEN_BODY_BYTES_MAX;
-use crate::place::{carries_credential, place, restore, returned};
+use crate::place::{Back, carries_credential, place, restore, returned, returned_in_body};
 use crate::problem::{Problem, found};
 use crate::settlement::Use;
 use crate::taken::Taken;
@@ -63,8 +64,14 @@ pub(crate) async fn exchange<G: Gate>(
         false => None,
     };
     let (plan, rules) = route(gate, scene.leaf, scene.target)?;
+    let followed = follow::look_up(scene, &parts, &plan, rules)?;
+    match followed {
+        Some(followed) if followed.is_elsewhere(scene.target) => return followed.read(scene, parts, body, &plan).await,
+        Some(ref followed) => followed.put(&mut parts)?,
+        None => {}
+    }
     let told = telling_headers(&parts.headers);
-    let attachments = strip(scene, &mut parts, &plan, rules, checked.websocket)?;
+    let mut back = strip(scene, &mut parts, &plan, rules, checked.websocket)?;
 
     // extract
     let reading = Reading::new(&parts, told);
@@ -74,14 +81,21 @@ pub(crate) async fn exchange<G: Gate>(
     let taken = Taken::take(body, reading.need(&plan)).await?;
     let extracted = reading.extract(&plan, taken.readable());
     let treatment = Treatment::of(&parts, &extracted, rules);
+    if rules == Rules::Governed {
+        let find = |slot: &str, text: &str| gate.restore_answer(scene.leaf, &plan, slot, text);
+        back.told.extend(returned_in_body(&parts, taken.readable(), &plan, find));
+    }
     let (content, held) = taken.content(&parts);
+    let uri = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     let intended = Intended {
         kind: if handshake.is_some() { Kind::WebSocket } else { Kind::Http },
         extracted,
-        restored: attachments.iter().map(|a| a.placement.to_string()).collect(),
+        returned: back.told,
+        followed: followed.as_ref().map(|f| f.name().to_owned()),
         method: parts.method.as_str().to_owned(),
         path: reading.path(),
-        uri: parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned(),
+        // The record shows the gateway's address, not the signed one.
+        uri: followed.as_ref().map_or(uri, |f| f.uri.as_str()).to_owned(),
         content,
         body: held,
     };
@@ -90,7 +104,7 @@ pub(crate) async fn exchange<G: Gate>(
     let admitted = gate.admit(scene.leaf, &plan, intended).await?;
 
     let upgrade = client.zip(handshake);
-    let ready = Ready { parts, taken, attachments, plan, rules, treatment, upgrade, protocol };
+    let ready = Ready { parts, taken, attachments: back.attachments, plan, rules, treatment, upgrade, protocol };
     ready.carry(scene, admitted).await
 }
 
@@ -143,7 +157,7 @@ impl Ready {
             use_.settle(Ending::UpstreamFailed);
             return Err(found::handshake("no upgrade was asked for"));
         };
-        let response = upgrade::switch(scene.house, use_, response, client, &handshake, limits)?;
+        let response = upgrade::switch(scene.house, use_, response, client, &handshake, limits, rules == Rules::Governed)?;
         if let Some(signals) = scene.signals {
             signals.go_raw();
         }
@@ -159,14 +173,14 @@ fn strip<G: Gate>(
     plan: &RoutePlan,
     rules: Rules,
     websocket: bool,
-) -> Result<Vec<Attachment>, Problem> {
+) -> Result<Back, Problem> {
     if rules == Rules::Open && carries_credential(parts) {
         return Err(found::open_host("an open host takes no credentials from the agent"));
     }
     let governed = rules == Rules::Governed;
     let restored = match governed {
         true => returned(parts, plan, |slot, text| scene.house.gate.restore_answer(scene.leaf, plan, slot, text)),
-        false => Vec::new(),
+        false => Back { told: Vec::new(), attachments: Vec::new() },
     };
     let slots = if governed { plan.slots.as_slice() } else { &[] };
     strip_request(parts, &RequestStrip { slots, scrubbed: rules != Rules::PassThrough, websocket });

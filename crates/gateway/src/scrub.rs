@@ -293,6 +293,21 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
+    /// Masks secrets in the body, in the head it goes with, and in the trailers; tells of all of it at once.
+    pub(crate) fn mask(&mut self, head: &mut HeaderMap, needles: Option<&Needles>, always: &Needles) -> Verdict {
+        let mut hits = Hits::default();
+        mask_fields(head, always, &mut hits);
+        if let Some(needles) = needles {
+            if let std::borrow::Cow::Owned(masked) = needles.scrub_counting(&self.bytes, &mut hits) {
+                self.bytes = masked;
+            }
+            if let Some(trailers) = &mut self.trailers {
+                mask_fields(trailers, needles, &mut hits);
+            }
+        }
+        if hits.is_empty() { Verdict::Mask } else { self.watch.hits(&hits) }
+    }
+
     /// Settles the use.
     pub(crate) fn end(&mut self, ending: Ending) {
         self.watch.end(ending, self.received);

@@ -21,6 +21,7 @@ pub(crate) struct Use<G: Gate> {
     route: Arc<RoutePlan>,
     needles: Arc<Needles>,
     permit: Option<G::Permit>,
+    source: Arc<G::Source>,
     tag: Option<(CredentialId, u32)>,
     pub(crate) sent: Option<Arc<Sent>>,
     /// Bytes that came back by another way than an answer's body.
@@ -55,6 +56,7 @@ impl<G: Gate> Use<G> {
             state: Arc::clone(scene.state),
             route: Arc::clone(route),
             needles,
+            source: scene.house.gate.source(&permit),
             permit: Some(permit),
             tag,
             sent: None,
@@ -79,6 +81,9 @@ impl<G: Gate> Use<G> {
     }
     pub(crate) fn leaf(&self) -> &Arc<G::Leaf> {
         &self.leaf
+    }
+    pub(crate) fn source(&self) -> &Arc<G::Source> {
+        &self.source
     }
     pub(crate) fn gate(&self) -> Arc<G> {
         Arc::clone(&self.gate)

@@ -28,6 +28,7 @@ pub(crate) fn switch<G: Gate>(
     client: OnUpgrade,
     asked: &Handshake,
     limits: Limits,
+    governed: bool,
 ) -> Result<Response<AnswerBody>, Problem> {
     let upstream = hyper::upgrade::on(&mut response);
     let (mut parts, _) = response.into_parts();
@@ -40,7 +41,7 @@ pub(crate) fn switch<G: Gate>(
         use_.settle(Ending::Withheld);
         return Err(found::withheld());
     }
-    answer::head(&mut use_, &mut parts.headers, true, true)?;
+    answer::switching(&mut use_, &mut parts, governed)?;
     parts.extensions = http::Extensions::new();
     use_.connection = None;
     let state = Arc::clone(use_.state());

@@ -40,6 +40,7 @@ use marque_detect::Secret;
 /// | `form NAME` | a field of an `application/x-www-form-urlencoded` body |
 /// | `path N` | the N-th segment of the path, counted from 0 |
 /// | `path /TEMPLATE` | in place of the `{}` of the path's beginning: `path /bot{}/`, or of all of it: `path /services/{}` |
+/// | `none` | not sent there: the host takes what answers gave (a registry its tokens) |
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -80,6 +81,8 @@ pub enum Placement {
     },
     /// `path N` and `path /TEMPLATE`.
     Path(PathPlace),
+    /// `none`: the host belongs to the credential, and only what answers gave goes there.
+    Nowhere,
 }
 
 /// A place in a request that a credential can occupy: what the agent has put there is taken off before the real one
@@ -106,6 +109,7 @@ impl Placement {
     #[must_use]
     pub fn slots(&self) -> Vec<Slot> {
         vec![match self {
+            Self::Nowhere => return Vec::new(),
             Self::Bearer | Self::Basic { .. } => Slot::Header(AUTHORIZATION),
             Self::Header { name, .. } => Slot::Header(name.clone()),
             Self::Query { name } => Slot::Query(name.clone()),

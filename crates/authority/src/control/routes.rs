@@ -6,7 +6,9 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
-use marque_api::control::{ApprovalAnswer, CredentialAdd, PolicyApply, PolicyRemove, Init, InitDone, SessionEnd, SessionOpen, Status, Unseal};
+use marque_api::control::{
+    ApprovalAnswer, CredentialAdd, Init, InitDone, PolicyApply, PolicyRemove, ServiceApply, SessionEnd, SessionOpen, Status, Unseal,
+};
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
 use marque_model::EndReason;
@@ -98,6 +100,10 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             let asked: PolicyRemove = read(body).await?;
             control.open_authority().await?.policy_remove(name, asked, peer.uid).await?;
             json(&serde_json::json!({}))
+        }
+        (&Method::POST, ["v1", "services"]) => {
+            let asked: ServiceApply = read(body).await?;
+            json(&control.open_authority().await?.service_apply(asked, peer.uid).await?)
         }
         (&Method::POST, ["v1", "checkpoint"]) => {
             let note = control.open_authority().await?.checkpoint_now().await?;

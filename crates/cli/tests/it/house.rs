@@ -7,7 +7,6 @@ use marque_testkit::upstream::Echo;
 use marque_testkit::{Options, Server};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,7 +18,7 @@ pub(crate) struct House {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) ca: Ca,
     authority: Option<Child>,
-    passphrase: File,
+    passphrase: PathBuf,
     /// The ordinary binary, or the second build.
     binary: PathBuf,
     /// Variables of `serve`.
@@ -62,10 +61,7 @@ impl House {
         ca.write_pem(&dir.path().join("upstream-ca.pem")).unwrap();
         let path = dir.path().join("passphrase");
         writeln!(File::create(&path).unwrap(), "{PASSPHRASE}").unwrap();
-        let passphrase = File::open(path).unwrap();
-        // Children find it under its own number, as scripts do with `--auth-fd 3 3<file`.
-        rustix::io::fcntl_setfd(&passphrase, rustix::io::FdFlags::empty()).unwrap();
-        Self { dir, ca, authority: None, passphrase, binary: env!("CARGO_BIN_EXE_marque").into(), env: Vec::new() }
+        Self { dir, ca, authority: None, passphrase: path, binary: env!("CARGO_BIN_EXE_marque").into(), env: Vec::new() }
     }
 
     pub(crate) fn start(&mut self, serve: &[&str]) {
@@ -110,11 +106,18 @@ impl House {
         command
     }
 
-    /// With the passphrase in reach.
+    /// With the passphrase in reach, as scripts give it. Nothing else that a test starts inherits its descriptor.
     pub(crate) fn owner(&self, args: &[&str]) -> Command {
-        let mut command = self.command(&["--auth-fd", &self.passphrase.as_raw_fd().to_string()]);
-        command.args(args);
-        command
+        let plain = self.command(&["--auth-fd", "3"]);
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg("f=$1; shift; exec \"$@\" 3<\"$f\"").arg("sh").arg(&self.passphrase);
+        shell.arg(plain.get_program()).args(plain.get_args()).args(args).env_clear();
+        for (name, value) in plain.get_envs() {
+            if let Some(value) = value {
+                shell.env(name, value);
+            }
+        }
+        shell
     }
 
     pub(crate) fn run_owner(&self, args: &[&str]) -> Exit {

@@ -4,12 +4,15 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::print_stdout,
     reason = "a test that cannot set up its world has failed; campaigns print their figures"
 )]
 
 mod agents;
+mod answers;
 mod approvals;
+mod clients;
 mod faults;
 mod git;
 mod guards;
@@ -20,5 +23,6 @@ mod load;
 mod local;
 mod oracle;
 mod run;
+mod secrets;
 mod tamper;
 mod tasks;

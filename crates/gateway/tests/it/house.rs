@@ -81,6 +81,7 @@ pub struct TestGate {
 impl Gate for TestGate {
     type Leaf = Leaf;
     type Permit = ();
+    type Source = ();
 
     fn identify(&self, _: ListenerId, proxy_auth: Option<&str>, _: &Peer) -> Result<Arc<Leaf>, Problem> {
         let wanted = self.proxy_secret.lock().unwrap().clone();
@@ -106,7 +107,7 @@ impl Gate for TestGate {
         }
     }
     async fn admit(&self, _: &Arc<Leaf>, route: &Arc<RoutePlan>, use_: Intended) -> Result<Admitted<()>, Problem> {
-        let use_restored = use_.restored.clone();
+        let use_restored = use_.returned.clone();
         let _ = self.told.send(Told::Admit(use_));
         if let Some(problem) = self.deny.lock().unwrap().clone() {
             return Err(problem);
@@ -129,6 +130,9 @@ impl Gate for TestGate {
             answer_bytes_max: self.answer_max.load(Ordering::SeqCst),
         })
     }
+    fn source(&self, (): &()) -> Arc<()> {
+        Arc::new(())
+    }
     fn settle(&self, (): (), outcome: Outcome) {
         let _ = self.told.send(Told::Settle(outcome));
     }
@@ -142,11 +146,14 @@ impl Gate for TestGate {
         let low = *self.guessable.lock().unwrap();
         self.ledger.lock().unwrap().record(new, low)
     }
-    fn keep_answer(&self, _: &Arc<Leaf>, _: &RoutePlan, carrier: &str, value: Secret) -> Result<String, Problem> {
+    fn keep_answer(&self, _: &Arc<Leaf>, _: &RoutePlan, _: &Arc<()>, carrier: &str, value: Secret) -> Result<String, Problem> {
         let mut kept = self.kept.lock().unwrap();
         let placeholder = format!("placeholder-{}", kept.len());
         kept.insert(placeholder.clone(), (carrier.to_owned(), value.expose().to_vec()));
         Ok(placeholder)
+    }
+    fn follow(&self, _: &Arc<Leaf>, _: &RoutePlan, _: &str) -> Option<marque_gateway::Address> {
+        None
     }
     fn answer_carried(&self, _: &Arc<Leaf>, _: &RoutePlan, found: &[Found]) {
         let _ = self.told.send(Told::Carried(found.to_vec()));

@@ -4,16 +4,16 @@
 //! [`swap`] works on the way to the agent and [`restore`] on the way back. What nobody declared (a cookie, a signed
 //! redirect) is withheld: the caller passes only answers of governed hosts.
 
-mod cookies;
 mod field;
 pub mod json;
 mod restore;
+mod set_cookie;
 mod signed;
 mod swap;
 #[cfg(test)]
 mod tests;
 
 pub use field::{AnswerField, Carrier, FieldError, Treat};
-pub use restore::{ReturnSlot, restore};
+pub use restore::{ReturnSlot, cookies, restore};
 pub use signed::looks_signed;
 pub use swap::{AnswerError, Fate, Found, Mint, Swapped, needs_body, swap};

@@ -1,6 +1,7 @@
 //! On the way back: a kept credential into the slot it came from, and nowhere else.
 
 use crate::place::{PlaceError, Placement, PlacementError, cookie};
+use http::HeaderMap;
 use http::request::Parts;
 use marque_detect::Secret;
 use std::fmt;
@@ -71,6 +72,14 @@ fn restore_cookies(
         Some(secret.expose().to_vec())
     });
     error.map_or(Ok(()), Err)
+}
+
+/// Name and value of every cookie of a request, where both are text: for a caller that wants to know beforehand what
+/// [`restore`] would fill.
+#[must_use]
+pub fn cookies(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |(name, value)| Some((String::from_utf8(name).ok()?, String::from_utf8(value).ok()?));
+    cookie::all(headers).into_iter().filter_map(text).collect()
 }
 
 impl FromStr for ReturnSlot {

@@ -1,8 +1,8 @@
 //! On the way to the agent: credentials out, placeholders in.
 
-use super::cookies::SetCookie;
 use super::field::{AnswerField, Carrier, Treat};
 use super::json::{JsonError, quote, unquote};
+use super::set_cookie::SetCookie;
 use super::signed::looks_signed;
 use crate::http::{body_changed, query};
 use crate::limits::{ANSWER_FIELDS_MAX, ANSWER_HOLD_BYTES_MAX, SET_COOKIES_MAX};

@@ -44,6 +44,9 @@ pub enum PlaceError {
     /// A query with two readings.
     #[error("the query has more than one reading")]
     QueryAmbiguous,
+    /// The placement is `none`.
+    #[error("the credential goes nowhere at this host")]
+    Nowhere,
     /// The target would be over [`crate::limits::TARGET_BYTES_MAX`].
     #[error("the request target would be longer than is sent")]
     TargetTooLong,
@@ -64,6 +67,7 @@ impl PlaceError {
             Self::NoPlaceholder => "no_placeholder",
             Self::PathMismatch => "path_mismatch",
             Self::QueryAmbiguous => "query_ambiguous",
+            Self::Nowhere => "nowhere",
             Self::TargetTooLong => "target_too_long",
         }
     }

@@ -79,6 +79,7 @@ impl FromStr for Placement {
         let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
         match (verb, rest) {
             ("bearer", "") => Ok(Self::Bearer),
+            ("none", "") => Ok(Self::Nowhere),
             ("basic", "") => Ok(Self::Basic { user: None }),
             ("basic", user) if !user.contains([':', ' ']) => Ok(Self::Basic { user: Some(user.to_owned()) }),
             ("basic", _) => Err(refuse("a user has neither `:` nor blanks")),
@@ -92,7 +93,7 @@ impl FromStr for Placement {
                 _ => Err(refuse("a body slot is one JSON pointer without `*`")),
             },
             ("path", place) => PathPlace::parse(place).map(Self::Path).map_err(refuse),
-            _ => Err(refuse("it starts with none of bearer, basic, header, query, cookie, body, form, path")),
+            _ => Err(refuse("it is none of bearer, basic, header, query, cookie, body, form, path, none")),
         }
     }
 }
@@ -131,6 +132,7 @@ impl fmt::Display for Placement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bearer => f.write_str("bearer"),
+            Self::Nowhere => f.write_str("none"),
             Self::Basic { user: None } => f.write_str("basic"),
             Self::Basic { user: Some(user) } => write!(f, "basic {user}"),
             Self::Header { name, template } if template.is_whole() => write!(f, "header {name}"),

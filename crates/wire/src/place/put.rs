@@ -35,6 +35,7 @@ impl Placement {
             return Err(PlaceError::SecretBytes);
         }
         match self {
+            Self::Nowhere => Err(PlaceError::Nowhere),
             Self::Bearer if text.contains(' ') => Err(PlaceError::SecretBytes),
             Self::Bearer => set_header(&mut parts.headers, &AUTHORIZATION, &[b"Bearer ", bytes]),
             Self::Basic { user } => {

@@ -17,6 +17,7 @@ impl Placement {
     #[must_use]
     pub fn read(&self, parts: &Parts, body: Option<&[u8]>) -> Option<String> {
         match self {
+            Self::Nowhere => None,
             Self::Bearer => scheme(&parts.headers, "bearer").map(str::to_owned),
             Self::Basic { user } => {
                 let pair = STANDARD.decode(scheme(&parts.headers, "basic")?).ok()?;

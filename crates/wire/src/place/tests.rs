@@ -90,6 +90,7 @@ fn words_that_place_nothing_safe_do_not_parse() {
 #[test]
 fn a_placement_prints_as_it_is_written() {
     for words in [
+        "none",
         "bearer",
         "basic",
         "basic x-access-token",
@@ -375,4 +376,14 @@ proptest! {
             prop_assert!(values(&parts, "cookie")[0].contains("d=D"));
         }
     }
+}
+
+#[test]
+fn a_credential_that_goes_nowhere_is_never_written() {
+    let nowhere: Placement = "none".parse().unwrap();
+    let before = Request::get("/v2/").header("authorization", "Bearer placeholder").body(()).unwrap().into_parts().0;
+    let mut parts = before.clone();
+    assert_eq!(nowhere.place(&Secret::new(b"s3cret".to_vec()), None, &mut parts, None), Err(PlaceError::Nowhere));
+    assert_eq!(parts.headers, before.headers);
+    assert!(nowhere.slots().is_empty() && nowhere.read(&parts, None).is_none());
 }

@@ -4,6 +4,7 @@ use super::error::{ProfileError, nearest};
 use super::limits::{HOLD_BYTES_MAX, MATCHES_MAX, OPS_MAX, PROFILE_BYTES_MAX};
 use super::matcher::{Matcher, body_pointer};
 use super::reader::{At, Lines, Reader};
+use super::returns;
 use super::template::{NameTemplate, is_variable};
 use super::{Credential, GraphqlRule, Op, OpMatch, Profile, ResourceRule, Source, VariableRule};
 use crate::graphql::Fields;
@@ -15,8 +16,8 @@ use std::str::FromStr;
 use marque_detect::placeholder::Shape;
 use toml::de::DeTable;
 
-const ROOT: &[&str] = &["service", "about", "hosts", "credential", "vars", "resource", "graphql", "base", "op"];
-const CREDENTIAL: &[&str] = &["kinds", "env", "looks", "placeholder", "place", "rewrite"];
+const ROOT: &[&str] = &["service", "about", "hosts", "credential", "vars", "resource", "graphql", "base", "signed", "op"];
+const CREDENTIAL: &[&str] = &["kinds", "env", "looks", "placeholder", "place", "rewrite", "returns"];
 const VARIABLE: &[&str] = &["fold", "strip", "is", "starts", "secret"];
 const ASK: &[&str] = &["ask", "is", "cache"];
 const GRAPHQL: &[&str] = &["at", "fields", "within"];
@@ -54,6 +55,7 @@ pub(super) fn profile(text: &str) -> Result<Profile, ProfileError> {
             digest: sha256(text.as_bytes()).0,
             credential: credential(root, &hosts)?,
             base: base(root, &hosts)?,
+            signed: root.texts("signed")?.into_iter().map(returns::leads_to).collect::<Result<_, _>>()?,
             hosts,
             variables,
             resources,
@@ -121,22 +123,32 @@ fn credential(root: &Reader<'_>, hosts: &BTreeMap<String, Target>) -> Result<Cre
         let shape = Shape::parse(&at.value);
         shape.map_err(|error| ProfileError::value(at.line, format!("`placeholder` is no shape: {error}")))?;
     }
-    let mut place = BTreeMap::new();
-    if let Some(places) = table.table("place", &[])? {
-        for alias in places.keys() {
-            known_alias(&alias.value, alias.line, hosts)?;
-            let list = places.texts(&alias.value)?.into_iter().map(parsed).collect::<Result<_, _>>()?;
-            place.insert(alias.value, list);
-        }
-    }
     Ok(Credential {
         kinds: plain(table.texts("kinds")?),
         env: plain(table.texts("env")?),
         looks: looks.map(|at| at.value),
         placeholder: placeholder.map(|at| at.value),
-        place,
+        place: by_alias(&table, "place", hosts)?,
         rewrite: plain(table.texts("rewrite")?),
+        returns: by_alias(&table, "returns", hosts)?,
     })
+}
+
+/// One text or several for each host.
+fn by_alias<T: FromStr<Err: Display>>(
+    table: &Reader<'_>,
+    key: &'static str,
+    hosts: &BTreeMap<String, Target>,
+) -> Result<BTreeMap<String, Vec<T>>, ProfileError> {
+    let mut out = BTreeMap::new();
+    if let Some(places) = table.table(key, &[])? {
+        for alias in places.keys() {
+            known_alias(&alias.value, alias.line, hosts)?;
+            let list = places.texts(&alias.value)?.into_iter().map(parsed).collect::<Result<_, _>>()?;
+            out.insert(alias.value, list);
+        }
+    }
+    Ok(out)
 }
 
 /// A value whose meaning is another module's.

@@ -39,6 +39,7 @@ impl Profile {
             hosts: BTreeMap::from([("api".to_owned(), host)]),
             credential: Credential::default(),
             base: BTreeMap::new(),
+            signed: Vec::new(),
             variables: BTreeMap::new(),
             resources: BTreeMap::new(),
             graphql: None,

@@ -52,6 +52,15 @@ pub(super) enum Matcher {
 }
 
 impl Matcher {
+    /// The host it is about; none for GraphQL, whose table says it once for all.
+    pub(super) fn alias(&self) -> Option<&str> {
+        match self {
+            Self::Http(http) => Some(&http.alias),
+            Self::Upload { .. } | Self::Receive { .. } => Some("git"),
+            Self::Graphql { .. } => None,
+        }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once(' ') {
             Some(("git", rest)) => git(rest),

@@ -26,6 +26,7 @@ pub mod limits;
 mod matcher;
 mod protocol;
 mod reader;
+mod returns;
 #[cfg(test)]
 mod shipped;
 mod template;
@@ -38,7 +39,7 @@ pub use egress::Egress;
 pub use error::ProfileError;
 pub use view::{BodyNeed, Extracted, Meaning, RequestView, Resolve, decoded_path};
 
-use crate::answer::AnswerField;
+use crate::answer::{AnswerField, ReturnSlot};
 use crate::graphql::Fields;
 use crate::place::Placement;
 use marque_model::{Effect, Target};
@@ -55,6 +56,7 @@ pub struct Profile {
     hosts: BTreeMap<String, Target>,
     credential: Credential,
     base: BTreeMap<String, String>,
+    signed: Vec<LeadsTo>,
     variables: BTreeMap<String, VariableRule>,
     resources: BTreeMap<String, ResourceRule>,
     graphql: Option<GraphqlRule>,
@@ -77,6 +79,17 @@ pub struct Credential {
     pub place: BTreeMap<String, Vec<Placement>>,
     /// Prefixes of git URLs that the session rewrites to https.
     pub rewrite: Vec<String>,
+    /// By alias: slots in which a client gives back what an answer of this service gave it, where that is said.
+    pub returns: BTreeMap<String, Vec<ReturnSlot>>,
+}
+
+/// A host that signed addresses in answers may lead to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum LeadsTo {
+    /// That host and port.
+    Host(Target),
+    /// Every host below that name, on port 443.
+    Below(String),
 }
 
 /// How a captured value becomes canonical.
