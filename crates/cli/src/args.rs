@@ -34,6 +34,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run an agent in a session: it uses credentials and never holds one.
     Run(RunArgs),
+    /// What an agent started here could use: credentials in this shell, dotfiles, agents' configs and processes.
+    Scan(ScanArgs),
     /// Run the authority in the foreground.
     Serve(ServeArgs),
     #[command(hide = true, name = "authority-process")]
@@ -116,6 +118,19 @@ pub(crate) struct RunArgs {
     /// The agent and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// Directories and files to look at beside home, shell and processes. Default: the current directory.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// List everything.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Exit with 8 when a credential was found.
+    #[arg(long)]
+    pub(crate) fail: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ mod paths;
 mod peer;
 mod policy;
 mod run;
+mod scan;
 mod serve;
 mod service;
 mod session;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Run(ref args) => return run::main(&cli.global, args),
+        Command::Scan(ref args) => scan::main(&cli.global, args),
         Command::Serve(ref args) => serve::main(&cli.global, args),
         Command::Authority(ref args) => serve::authority(&cli.global, args),
         Command::Status => session::status(&cli.global),

@@ -7,6 +7,11 @@ use marque_api::control::{SessionOpened, Statement};
 
 const FILE: &str = "last-checkpoint";
 
+/// Whether no run has ended here before.
+pub(super) fn is_first_run(paths: &Paths) -> bool {
+    !paths.state.join(FILE).exists()
+}
+
 /// Keeps the statement's checkpoint.
 pub(super) fn remember(paths: &Paths, _opened: &SessionOpened, statement: &Statement) -> Result<(), Failure> {
     let Some(note) = &statement.checkpoint else { return Ok(()) };

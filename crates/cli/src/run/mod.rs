@@ -55,6 +55,11 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
     }
     // First and plainly, before anything is asked.
     banner::containment(grade);
+    if mark::is_first_run(paths)
+        && let Some(line) = crate::scan::summary()
+    {
+        say(&line);
+    }
     let rules = Rules::compile(&builtin_rules()).map_err(|e| Failure::new(e.to_string(), "report this"))?;
     let (client, passphrase) = connect::open(global, paths).await?;
     let open = SessionOpen {

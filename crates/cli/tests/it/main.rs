@@ -23,6 +23,7 @@ mod load;
 mod local;
 mod oracle;
 mod run;
+mod scan;
 mod secrets;
 mod tamper;
 mod tasks;
