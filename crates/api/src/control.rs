@@ -442,3 +442,72 @@ pub struct Why {
     #[serde(default)]
     pub counterfactual: Option<String>,
 }
+
+/// Answer to `GET /v1/sessions/{id}/uses?after=SEQ&max=N`: what a session was opened with, and a page of what it used. For
+/// live and ended sessions alike.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Uses {
+    /// `marque/uses.v1`.
+    pub schema: String,
+    /// The session.
+    pub session: String,
+    /// What it was opened with; on the page that holds its opening.
+    pub opened: Option<OpenedWith>,
+    /// Admitted uses, in order.
+    pub uses: Vec<UsedOnce>,
+    /// Hosts that observe mode let pass, in order.
+    pub passed: Vec<PassedHost>,
+    /// Refusals, in order.
+    pub refused: Vec<RefusedCount>,
+    /// What to give as `after` for the next page, where there is more.
+    pub next: Option<u64>,
+}
+
+/// What a session was opened with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OpenedWith {
+    /// The agent's name.
+    pub agent: String,
+    /// Purpose, where it was not erased.
+    pub purpose: Option<String>,
+    /// Environment.
+    pub environment: String,
+    /// Mode.
+    pub mode: String,
+    /// Seconds from its opening to its hard end.
+    pub ttl_s: u64,
+    /// Grants in RFC 9396 form, as link 0 has them.
+    pub grants: serde_json::Value,
+}
+
+/// One admitted use, as a grant sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UsedOnce {
+    /// Sequence of its intent.
+    pub seq: u64,
+    /// Service.
+    pub service: String,
+    /// Operation; the method where the service has no profile.
+    pub operation: String,
+    /// Resource, where the service has a profile.
+    pub resource: Option<String>,
+    /// Origin.
+    pub origin: String,
+    /// Canonical path without its query, where the service has no profile and the text was not erased.
+    pub path: Option<String>,
+    /// Effect.
+    pub effect: String,
+    /// Index of the grant that permitted it; none where only observe mode let it through.
+    pub grant: Option<u32>,
+    /// Codes that observe mode recorded and did not apply.
+    pub would_deny: Vec<String>,
+}
+
+/// A host that observe mode let pass without a credential.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PassedHost {
+    /// `host:port`.
+    pub host: String,
+    /// How many connections.
+    pub count: u64,
+}

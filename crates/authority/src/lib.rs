@@ -35,6 +35,7 @@ pub mod services;
 mod sessions;
 pub mod signer;
 mod teardown;
+mod used;
 mod views;
 
 pub use admit::{Granted, Permit, Request, Settled};

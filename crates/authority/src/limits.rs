@@ -43,3 +43,5 @@ pub const ASK_MS: u64 = 10 * 60_000;
 pub const HOSTS_MAX: usize = 256;
 /// Records that one page of a listing reads at most.
 pub const PAGE_RECORDS: usize = 100_000;
+/// Uses that one page of a session's uses holds at most.
+pub const PAGE_USES: usize = 1_000;

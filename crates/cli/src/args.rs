@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Status,
     /// Stop the running authority; its sessions end.
     Stop,
-    /// Sessions: list, show, close.
+    /// Sessions: list, show, tighten, close.
     #[command(subcommand)]
     Session(SessionCommand),
     /// Credentials: values go in, never out.
@@ -162,6 +162,11 @@ pub(crate) enum SessionCommand {
     /// One session.
     Show {
         /// Its id, or the beginning of it.
+        session: String,
+    },
+    /// Write the smallest task file that would have worked, from what a session used: to standard output.
+    Tighten {
+        /// Its id; the beginning of it is enough for a live session.
         session: String,
     },
     /// End a session now.

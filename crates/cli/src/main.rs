@@ -26,6 +26,7 @@ mod scan;
 mod serve;
 mod service;
 mod session;
+mod tighten;
 
 use args::{Cli, Command};
 use clap::Parser;

@@ -61,6 +61,7 @@ pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
             }
             Ok(ExitCode::SUCCESS)
         }
+        SessionCommand::Tighten { session } => crate::tighten::main(global, session),
         SessionCommand::Close { session } => {
             let body = SessionEnd { reason: "stopped".into() };
             let path = format!("/v1/sessions/{session}/end");

@@ -75,6 +75,12 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             let authority = control.open_authority().await?;
             json(&authority.lineage(authority.find_session(id)?).await?)
         }
+        (&Method::GET, ["v1", "sessions", id, "uses"]) => {
+            let authority = control.open_authority().await?;
+            let query = parts.uri.query().unwrap_or("");
+            let (after, max) = (number(query, "after")?, number(query, "max")?);
+            json(&authority.uses(authority.find_session(id)?, after.unwrap_or(0), max).await?)
+        }
         (&Method::POST, ["v1", "credentials"]) => {
             let asked: CredentialAdd = read(body).await?;
             json(&control.open_authority().await?.credential_add(asked, peer.uid).await?)
@@ -115,6 +121,13 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
         }
         _ => Err(not_found(&path)),
     }
+}
+
+/// A number of a query, where it stands there.
+fn number(query: &str, name: &str) -> Result<Option<u64>, Error> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let wrong = || Error::Refused(Problem::new(Code::INPUT, format!("`{name}` is no number"), "see the API's shapes"));
+    value.map(|text| text.parse().map_err(|_| wrong())).transpose()
 }
 
 async fn status(control: &Arc<Control>) -> Answer {

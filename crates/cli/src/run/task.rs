@@ -141,12 +141,24 @@ fn read(path: &std::path::Path) -> Result<(File, String), Failure> {
         return Err(bad(format!("`{}` is longer than a task can be", path.display())));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let file: File = toml::from_str(&text).map_err(|e| bad(format!("`{}`: {}", path.display(), e.message())))?;
-    if file.task != 1 {
-        return Err(bad(format!("`{}` is of version {}, and this program reads version 1", path.display(), file.task)));
-    }
+    let file = parse(&text, &path.display().to_string())?;
     let digest = marque_authority::hex(&marque_chain::sha256(text.as_bytes()).0);
     Ok((file, digest))
+}
+
+fn parse(text: &str, name: &str) -> Result<File, Failure> {
+    let file: File = toml::from_str(text).map_err(|e| bad(format!("`{name}`: {}", e.message())))?;
+    if file.task != 1 {
+        return Err(bad(format!("`{name}` is of version {}, and this program reads version 1", file.task)));
+    }
+    Ok(file)
+}
+
+/// Environment, grants and open hosts of a task's text, as a run reads them.
+pub(crate) fn read_text(text: &str) -> Result<(String, Vec<Value>, Vec<String>), Failure> {
+    let file = parse(text, "the task")?;
+    let grants = file.grants.iter().map(|grant| file_grant(grant, &file.env)).collect();
+    Ok((file.env, grants, file.egress.allow))
 }
 
 fn file_grant(grant: &FileGrant, environment: &str) -> Value {

@@ -27,3 +27,4 @@ mod scan;
 mod secrets;
 mod tamper;
 mod tasks;
+mod tighten;
