@@ -263,7 +263,8 @@ fn is_over(op: &Op, other: &Op) -> bool {
 /// Alias, method, path and whether the query could pass; its values are judged with the other conditions. A query with two
 /// readings fits, so that it is judged.
 fn may_fit(http: &HttpMatcher, plain: &Plain<'_>) -> bool {
-    http.alias == plain.view.alias
+    http.path.may_have(plain.segments.len())
+        && http.alias == plain.view.alias
         && http.methods.iter().any(|method| method == plain.method)
         && http.path.shape(&plain.segments).is_some()
         && http.query.iter().all(|(key, test)| match find_pair(plain.view.query, key) {

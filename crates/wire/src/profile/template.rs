@@ -85,6 +85,12 @@ impl PathTemplate {
         }
     }
 
+    /// Whether a path of so many segments can fit at all: most lines of a profile are ruled out by that alone.
+    pub(super) fn may_have(&self, segments: usize) -> bool {
+        segments == self.segments.len()
+            || (segments > self.segments.len() && self.segments.iter().any(|s| matches!(s, Segment::Rest(_))))
+    }
+
     /// Whether it fits, and then whether in the very case too. Most templates of a profile do not fit a request: nothing is
     /// allocated to find that out.
     pub(super) fn shape(&self, path: &[&str]) -> Option<bool> {
