@@ -12,9 +12,13 @@ use std::hint::black_box;
 /// Decisions in one sample.
 const DECISIONS: u32 = 2_000;
 
-/// A permit and `count - 1` forbids: heads that match a read, conditions that have to be evaluated and are false.
-pub(crate) fn policies(count: usize) -> String {
-    let mut text = "@id(\"bench-base\") permit (principal, action, resource);\n".to_owned();
+/// The permit that every pack of the product has in the shipped one.
+const BASE: &str = "@id(\"base\") permit (principal, action, resource);\n";
+
+/// `count - 1` forbids beside the shipped permit: heads that match a read, conditions that have to be evaluated and are
+/// false.
+pub(crate) fn forbids(count: usize) -> String {
+    let mut text = String::new();
     for i in 1..count {
         let condition = match i % 4 {
             0 => format!("context.session.read_untrusted && resource.name like \"acme/x{i}*\""),
@@ -43,7 +47,7 @@ pub(crate) struct Bare {
 impl Bare {
     pub(crate) fn new(count: usize) -> Result<Self> {
         let (request, entities) = question()?;
-        let bare = Self { set: policies(count).parse()?, request, entities, authorizer: Authorizer::new() };
+        let bare = Self { set: format!("{BASE}{}", forbids(count)).parse()?, request, entities, authorizer: Authorizer::new() };
         let response = bare.authorizer.is_authorized(&bare.request, &bare.set, &bare.entities);
         let errors = response.diagnostics().errors().count();
         if response.decision() != Decision::Allow || errors > 0 {

@@ -12,13 +12,15 @@ use crate::world::World;
 /// Connections at a time: handshakes are the work, not queues.
 const CONNECTIONS: usize = 8;
 const TARGET_US: f64 = 450.0;
+/// Policies that the one request of a connection is judged by.
+const POLICIES: usize = 10;
 
 /// Whole handshakes and resumed ones, beside nginx.
 pub(crate) fn main(args: &Args) -> Result<Report> {
     let before = cpu::load_average();
     let world = World::start(&args.dir)?;
     let peer = nginx(&world, true, false)?;
-    let marque = Marque::start(&world, &args.marque, "marque", true)?;
+    let marque = Marque::start(&world, &args.marque, "marque", true, POLICIES)?;
     let mut resumed = peer.road.clone();
     resumed.tls = world.reverse(0, true, true)?.tls;
     let subjects = [

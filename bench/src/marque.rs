@@ -30,8 +30,8 @@ pub(crate) struct Marque {
 }
 
 impl Marque {
-    /// Starts one named `name` in the world, with a GitHub-shaped upstream.
-    pub(crate) fn start(world: &World, binary: &std::path::Path, name: &str, tls: bool) -> Result<Self> {
+    /// Starts one named `name` in the world, with a GitHub-shaped upstream, and puts a pack of so many policies in force.
+    pub(crate) fn start(world: &World, binary: &std::path::Path, name: &str, tls: bool, policies: usize) -> Result<Self> {
         let at = world.path().join(name);
         std::fs::create_dir_all(&at)?;
         std::fs::write(at.join("passphrase"), format!("{PASSPHRASE}\n"))?;
@@ -56,6 +56,11 @@ impl Marque {
         let exit = this.owner(&["credential", "add", "bench", "--service", "github", "--env", "staging", "--host", &place, "--pin", &pin], "value")?;
         if !exit.status.success() {
             return Err(format!("the credential was not taken: {}", exit.stderr).into());
+        }
+        std::fs::write(this.at.join("bench.cedar"), crate::cedar::forbids(policies))?;
+        let exit = this.owner(&["policy", "apply", "bench.cedar"], "-")?;
+        if !exit.status.success() {
+            return Err(format!("the policies were not taken: {}{}", exit.stdout, exit.stderr).into());
         }
         this.open()?;
         Ok(this)

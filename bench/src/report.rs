@@ -77,12 +77,6 @@ impl Samples {
         }
     }
 
-    /// The median of a subject; an error where it was not measured.
-    pub(crate) fn median(&self, name: &str) -> Result<f64> {
-        let values = self.0.iter().find(|(known, _)| known == name).map(|(_, values)| values);
-        Ok(values.and_then(|v| median(v)).ok_or_else(|| format!("`{name}` was not measured"))?)
-    }
-
     /// The median over rounds of what the round's values give: drift between rounds drops out.
     pub(crate) fn paired(&self, names: &[&str], of: impl Fn(&[f64]) -> f64) -> Result<f64> {
         let all: Vec<&Vec<f64>> = names
@@ -212,7 +206,6 @@ mod tests {
             samples.add("theirs", theirs);
         }
         assert_eq!(samples.paired(&["ours", "theirs"], |v| v[0] / v[1]).unwrap(), 2.0);
-        assert_eq!(samples.median("ours").unwrap(), 10.0);
-        assert!(samples.median("nobody").is_err());
+        assert!(samples.paired(&["ours", "nobody"], |v| v[0]).is_err());
     }
 }

@@ -57,7 +57,7 @@ fn run(args: &Args, tls: bool) -> Result<Report> {
     for count in POLICIES {
         let name = format!("marque-{count}");
         if args.wants(&name) {
-            let marque = Marque::start(&world, &args.marque, &name, tls)?;
+            let marque = Marque::start(&world, &args.marque, &name, tls, count)?;
             versions.insert("marque".to_owned(), marque.version()?);
             subjects.push(Subject { name, pid: marque.pid(), road: marque.road(tls, true)? });
             authorities.push(marque);
