@@ -7,7 +7,7 @@ use crate::load::{Seat, Upstream, grants};
 use crate::local::{Failed, Local, until};
 use crate::oracle::told;
 use marque_testkit::proc::Child;
-use marque_testkit::serve::{handler, reply};
+use marque_testkit::serve::handler;
 use marque_testkit::upstream::Echo;
 use marque_testkit::{Options, Server, canary};
 use serde_json::json;
