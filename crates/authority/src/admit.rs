@@ -209,7 +209,7 @@ impl Authority {
         let policies = self.policies();
         let counted = policies.uses_counters_at_all();
         let _turn = if counted { Some(leaf.turn.lock().await) } else { None };
-        let moment = self.moment(leaf).ok_or_else(|| over(leaf))?;
+        let moment = self.moment(leaf).or_else(|| guard_off("I6").then(Moment::default)).ok_or_else(|| over(leaf))?;
         self.decide(leaf, &policies, &moment, &mut planned, &mut chosen)?;
         let held = Held { moment, counted };
         let bytes_max = self.byte_cap(leaf, &chosen);

@@ -19,7 +19,7 @@ pub struct Basis {
 }
 
 /// The facts of a session at one moment. A decision holds for that moment: the committer checks that it has not passed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Moment {
     pub(crate) facts: SessionFacts,
     pub(crate) epoch: u64,

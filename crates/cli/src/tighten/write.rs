@@ -63,15 +63,17 @@ fn grant(part: &Part) -> Vec<String> {
 /// Limits stay as they were granted.
 fn limit(grant: &Grant) -> Option<String> {
     let limits = serde_json::to_value(grant.limits()).ok()?;
-    let limits = limits.as_object().filter(|l| !l.is_empty())?;
+    // In the order of the names, whatever order a build keeps members in.
+    let limits: BTreeMap<_, _> = limits.as_object().filter(|l| !l.is_empty())?.iter().collect();
     let pair = |(name, value): (&String, &serde_json::Value)| match value.as_object() {
         None => format!("{name} = {value}"),
         Some(rate) => {
+            let rate: BTreeMap<_, _> = rate.iter().collect();
             let inner: Vec<String> = rate.iter().map(|(name, value)| format!("{name} = {value}")).collect();
             format!("{name} = {{ {} }}", inner.join(", "))
         }
     };
-    Some(format!("limit   = {{ {} }}", limits.iter().map(pair).collect::<Vec<_>>().join(", ")))
+    Some(format!("limit   = {{ {} }}", limits.into_iter().map(pair).collect::<Vec<_>>().join(", ")))
 }
 
 fn egress(draft: &Draft) -> Vec<String> {

@@ -193,7 +193,7 @@ answers = ["cookie session"]
 match = ["POST api:/login", "POST other:/login"]
 yes = ["POST https://shop.test:{port}/login"]
 [[op]]
-name = "read"
+name = "account.read"
 effect = "read"
 on = "shop"
 match = ["GET api:/me", "GET other:/me", "GET api:/signed", "GET api:/reflect"]
@@ -230,7 +230,7 @@ fn shop(house: &House, pinned: bool) -> Shop {
     Shop { server, secret, base: format!("https://shop.test:{port}"), files: format!("https://files.test:{port}") }
 }
 
-const SHOP: [&str; 1] = ["shop login,read,file.* on shop"];
+const SHOP: [&str; 1] = ["shop login,account.read,file.* on shop"];
 
 fn cookies_seen(server: &Server, path: &str) -> Vec<String> {
     let records = server.log().records();
@@ -417,7 +417,7 @@ fn a_profile_takes_effect_by_digest_and_a_changed_file_is_no_service() {
         let exit = house.run_owner(&["service", "apply", file.to_str().unwrap()]);
         assert!(exit.stderr.contains("MQ-1101"), "{exit:?}");
     }
-    let session = || house.session(&["shop read on shop"], "true").status.success();
+    let session = || house.session(&["shop account.read on shop"], "true").status.success();
     house.add_credential("shop", &canary("clerk"), &["--service", "shop"]);
     assert!(session());
     let folder = house.data().join("services");
@@ -425,10 +425,10 @@ fn a_profile_takes_effect_by_digest_and_a_changed_file_is_no_service() {
     std::fs::write(&file, text.replace("basic clerk", "bearer")).unwrap();
     house.stop();
     house.start(&[]);
-    let exit = house.session(&["shop read on shop"], "true");
+    let exit = house.session(&["shop account.read on shop"], "true");
     assert!(!exit.status.success(), "{exit:?}");
     house.apply(&text);
-    assert!(house.session(&["shop read on shop"], "true").status.success());
+    assert!(house.session(&["shop account.read on shop"], "true").status.success());
 }
 
 /// An agent's own processes are what the tests above run; this is the same without Marque, for comparison.

@@ -28,7 +28,7 @@ pub(crate) struct House {
 /// The second build, beside the first: fail points and guard switches.
 pub(crate) fn switched() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_marque")).with_file_name("marque-switched");
-    let how = "cargo build --locked -p marque-cli --features switches --bin marque-switched";
+    let how = "cargo build --locked --workspace --features marque-cli/switches --bin marque-switched";
     assert!(path.exists(), "`{}` is missing: ./test builds it, or run `{how}`", path.display());
     path
 }

@@ -219,6 +219,7 @@ fn narrower_links_are_accepted() {
             e[2] = Event::register(1, &b().set("authorization_details", &GRANTS.replacen(from, to, 1)).set("limits", "{\"rate\":{\"uses\":5,\"per_s\":30}}"));
         });
         let (code, text) = run(sample.write().path(), &[]);
-        assert_eq!(code, Some(0), "{to}: {text}");
+        // Nothing is wrong, and nobody remembers a checkpoint of it.
+        assert!(code == Some(8) && text.starts_with("UNWITNESSED records 0 to 2"), "{to}: {text}");
     }
 }
