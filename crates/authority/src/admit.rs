@@ -15,6 +15,7 @@ use marque_detect::scrub::Needles;
 use marque_model::event::{Draft, UseIntent, UseOutcome};
 use marque_model::{Action, AskId, Content, CredentialId, Effect, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
+use marque_switch::guard_off;
 use marque_wire::place::{Placement, Slot};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -147,6 +147,7 @@ fn unguarded(draft: &Draft, refusal: Refusal) -> Result<(), Refusal> {
     let guard = match (&draft.event, &refusal) {
         (Event::UseIntent(_), Refusal::LimitReached { .. }) => "I4",
         (Event::UseIntent(_), Refusal::SessionNotLive | Refusal::LeafNotLive) => "I6",
+        (Event::UseIntent(_), Refusal::ApprovalSpent) => "I9",
         _ => return Err(refusal),
     };
     if marque_switch::guard_off(guard) { Ok(()) } else { Err(refusal) }

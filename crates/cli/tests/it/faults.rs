@@ -101,11 +101,13 @@ fn live(local: &Local, upstream: &Upstream, acks: &Arc<Mutex<Acks>>, limited: &m
 fn recovers(house: &House, local: &Local, upstream: &Upstream, acks: &Mutex<Acks>) {
     let mut serve = Child::spawn(&mut house.serve(&LIMITS)).unwrap();
     opened(local, &serve);
-    let have = local.get("/v1/credentials").unwrap();
+    let pid = local.pid();
+    let said = |failed| panic!("after the recovery: {failed:?}: {}", serve.stderr());
+    let have = local.get("/v1/credentials").unwrap_or_else(said);
     if !have.as_array().unwrap().iter().any(|c| c["name"] == "gh") {
         local.add_credential("gh", "github", &upstream.origin, &upstream.secret).unwrap();
     }
-    let opened = local.open_session(&grants(None)).unwrap();
+    let opened = local.open_session(&grants(None)).unwrap_or_else(said);
     note_open(acks, &opened);
     let seat = Seat::of(&opened);
     let (status, text) = seat.ask(&mut None, "GET", &format!("{}/repos/acme/again", upstream.origin)).unwrap();
@@ -113,6 +115,7 @@ fn recovers(house: &House, local: &Local, upstream: &Upstream, acks: &Mutex<Acks
     acks.lock().unwrap().uses.push((seat.session, "again".to_owned()));
     let note = until("a checkpoint", LONG, || local.call("POST", "/v1/checkpoint", &Value::Null).ok());
     acks.lock().unwrap().checkpoints.push(note["checkpoint"].as_str().unwrap().to_owned());
+    assert_eq!(local.pid(), pid, "the recovered authority died: {}", serve.stderr());
     serve.kill();
     serve.wait(LONG).unwrap();
 }

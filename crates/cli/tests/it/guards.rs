@@ -2,8 +2,8 @@
 //! observed to violate it, by the same steps and the same outside eyes. All of it at grade D: nothing here is contained, and
 //! what is shown holds for what passes through the gateway.
 
-use crate::house::{House, LONG};
-use crate::load::{Seat, Upstream, grants};
+use crate::house::{House, LONG, PASSPHRASE};
+use crate::load::{Seat, Upstream, grants, grants_to_delete};
 use crate::local::{Failed, Local, until};
 use crate::oracle::told;
 use marque_testkit::proc::Child;
@@ -151,6 +151,43 @@ fn use_on_a_full_disk(guard_off: Option<&str>) -> (Option<u16>, usize, usize) {
 fn i7_what_cannot_be_recorded_is_not_done() {
     assert_eq!(use_on_a_full_disk(None), (Some(503), 1, 1));
     assert_eq!(use_on_a_full_disk(Some("I7")), (Some(200), 2, 1), "without its guard I7 must be seen to break");
+}
+
+/// Many equal requests wait for one question; a human says yes for one use. How often the upstream saw the credential, and what
+/// the journal says of it.
+fn uses_of_one_approval(guard_off: Option<&str>) -> (usize, Vec<String>) {
+    let (mut house, local) = house(guard_off);
+    let upstream = Upstream::start();
+    local.add_credential("gh", "github", &upstream.origin, &upstream.secret).unwrap();
+    let seat = Seat::of(&local.open_session(&grants_to_delete()).unwrap());
+    let url = format!("{}/repos/acme/one", upstream.origin);
+    let asking: Vec<_> = (0..24)
+        .map(|_| {
+            let (seat, url) = (seat.clone(), url.clone());
+            std::thread::spawn(move || seat.ask(&mut None, "DELETE", &url).map(|(status, _)| status).ok())
+        })
+        .collect();
+    let ask = until("somebody asks", LONG, || {
+        let open = local.get("/v1/approvals").ok()?;
+        Some(open.as_array()?.first()?["id"].as_str()?.to_owned())
+    });
+    let yes = json!({ "passphrase": PASSPHRASE, "approve": true, "uses": 1, "ttl_s": 0 });
+    local.call("POST", &format!("/v1/approvals/{ask}"), &yes).unwrap();
+    upstream.server.log().wait_for(LONG, |records| records.iter().any(|r| r.saw(&upstream.secret)).then_some(())).unwrap();
+    local.end_session(&seat.session).unwrap();
+    let answered = asking.into_iter().map(|thread| thread.join().unwrap()).filter(|status| *status == Some(200)).count();
+    let seen = upstream.server.log().count_saw(&upstream.secret);
+    assert!(answered <= seen, "{answered} answered, {seen} seen");
+    house.kill();
+    (seen, told(&house.data()).violations)
+}
+
+#[test]
+fn i9_an_approval_of_one_use_admits_one() {
+    assert_eq!(uses_of_one_approval(None), (1, Vec::new()));
+    // Whether two of the waiting spend it in the same moment is their race; in a few turns they do.
+    let broken = (0..8).map(|_| uses_of_one_approval(Some("I9"))).find(|(seen, violations)| *seen > 1 && !violations.is_empty());
+    assert!(broken.is_some(), "without its guard I9 must be seen to break");
 }
 
 /// Whether an authority opens on an older consistent copy of its data directory while the mark outside it remembers more.

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const WRITERS: usize = 64;
 /// Small segments, so that a load crosses many.
 const LIMITS: [&str; 2] = ["--journal-limits", "524288,524288,0"];
+/// How long a load runs that nothing kills.
+const LOAD: Duration = Duration::from_millis(800);
 /// Kills in `./test`.
 const SHARE: u64 = 30;
 /// Rounds that one data directory lives through.
@@ -140,7 +142,7 @@ impl World {
     }
 
     /// One life, one death, one recovery; the oracle judges what is on the disk. Whether the killer struck.
-    fn round(&mut self, killer: &Killer, dice: &mut Dice) -> (bool, oracle::Shown) {
+    fn round(&mut self, killer: &Killer, load_for: Duration, dice: &mut Dice) -> (bool, oracle::Shown) {
         self.rounds += 1;
         let hit = self.hit();
         let _ = std::fs::remove_file(&hit);
@@ -157,16 +159,19 @@ impl World {
         let local = Local::of(&self.house);
         self.reopen(&mut serve, &local);
         if !hit.exists() {
-            self.live(&mut serve, &local, killer, Duration::from_millis(700 + dice.below(200)));
+            self.live(&mut serve, &local, killer, load_for);
         }
         let struck = hit.exists();
         // Recovery: every session of the dead process is over, and work goes on.
         self.reopen(&mut serve, &local);
+        let pid = until("its process is known", LONG, || local.pid());
         let sessions = until("the sessions are listed", LONG, || local.get("/v1/sessions").ok());
         assert_eq!(sessions, serde_json::json!([]), "a session outlived its authority");
         self.works_again(&mut serve, &local);
         let note = until("a checkpoint", LONG, || local.call("POST", "/v1/checkpoint", &Value::Null).ok());
         self.acks.lock().unwrap().checkpoints.push(note["checkpoint"].as_str().unwrap().to_owned());
+        let restarted = matches!(killer, Killer::Point(..)) && !struck && hit.exists();
+        assert!(restarted || local.pid() == Some(pid), "the recovered authority died: {}", serve.stderr());
         // The power goes; what is on the disk is judged.
         serve.kill();
         serve.wait(LONG).unwrap();
@@ -278,7 +283,7 @@ fn points() -> (BTreeSet<String>, BTreeSet<String>) {
 /// How often a point is passed before it kills: often where a load passes it all the time, once where only a first run does.
 fn nth(name: &str, first: &BTreeSet<String>, dice: &mut Dice) -> u64 {
     let hot = ["batch.", "use.", "tile."].iter().any(|prefix| name.starts_with(prefix));
-    if first.contains(name) { 1 } else { 1 + dice.below(if hot { 150 } else { 8 }) }
+    if first.contains(name) || name.starts_with("recovery.") { 1 } else { 1 + dice.below(if hot { 150 } else { 8 }) }
 }
 
 #[test]
@@ -328,23 +333,23 @@ fn run(plan: Vec<Killer>, first: &BTreeSet<String>, dice: &mut Dice) {
         }
         if world.rounds == 0 && matches!(&killer, Killer::Point(name, _) if name.starts_with("bury.")) {
             // There must be a session to bury.
-            world.round(&Killer::Point(String::new(), 0), dice);
-        }
-        let torn = matches!(&killer, Killer::Point(name, _) if name == "recovery.tail-zeroed");
-        if torn {
-            let prepare = Killer::Point("batch.written".into(), 20);
-            struck += u64::from(world.torn_round(&prepare, dice));
+            world.round(&Killer::Point(String::new(), 0), LOAD, dice);
         }
         if verbose || std::env::var_os("MARQUE_CAMPAIGN_TALK").is_some() {
             println!("kills: {}/{total} {killer:?} after {:?}", index + 1, began.elapsed());
         }
-        let mut hit = world.round(&killer, dice).0;
-        if let (false, Killer::Point(_, nth)) = (hit, &mut killer)
-            && *nth > 1
-        {
-            // So often nobody came by in this life: the first time, then.
-            *nth = 1;
-            hit = world.round(&killer, dice).0;
+        // Where nobody came by so often in this life: the first time, then, and under a longer load.
+        let mut hit = false;
+        for load_for in [LOAD, LOAD, 6 * LOAD] {
+            if matches!(&killer, Killer::Point(name, _) if name == "recovery.tail-zeroed") {
+                let prepare = Killer::Point("batch.written".into(), 20);
+                struck += u64::from(world.torn_round(&prepare, dice));
+            }
+            hit = world.round(&killer, load_for, dice).0;
+            match &mut killer {
+                Killer::Point(_, nth) if !hit => *nth = 1,
+                _ => break,
+            }
         }
         struck += u64::from(hit);
         if !hit {
@@ -365,6 +370,8 @@ fn add(sum: &mut oracle::Shown, world: &World) {
     sum.seen_upstream += shown.seen_upstream;
     sum.records += shown.records;
     sum.at_the_limit += shown.at_the_limit;
+    sum.approved += shown.approved;
+    sum.approvals_spent += shown.approvals_spent;
 }
 
 impl World {

@@ -1,6 +1,7 @@
 //! Many writers over the real gateway, and the two logs that stand outside the product: what the clients were answered, and
 //! which credentials the upstream saw.
 
+use crate::house::PASSPHRASE;
 use crate::local::Local;
 use marque_testkit::serve::{handler, reply};
 use marque_testkit::{Options, Server, canary};
@@ -11,6 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+/// Clients that ask for one and the same thing.
+const ASKERS: usize = 4;
 /// Uses that the limited session's grant allows.
 pub(crate) const USES: u64 = 40;
 
@@ -27,6 +30,8 @@ pub(crate) struct Acks {
     pub(crate) checkpoints: Vec<String>,
     /// Credentials that were added: name and version.
     pub(crate) credentials: Vec<(String, u64)>,
+    /// Questions that were answered with yes, each good for one use.
+    pub(crate) approved: Vec<String>,
 }
 
 /// The upstream: answers, and logs the credential that it saw with the request's name.
@@ -42,6 +47,11 @@ impl Upstream {
         let origin = format!("http://api.test:{}", server.port());
         Self { server, origin, secret: canary("load") }
     }
+}
+
+/// Grants of the session that has to ask: to delete cannot be undone, and the default pack asks for each one.
+pub(crate) fn grants_to_delete() -> Value {
+    json!([{ "type": "service", "service": "github", "environment": "staging", "actions": ["repo.delete"], "resources": ["acme/*"] }])
 }
 
 pub(crate) fn grants(limit: Option<u64>) -> Value {
@@ -76,7 +86,7 @@ impl Seat {
         if stream.is_none() {
             let fresh = TcpStream::connect(&self.proxy)?;
             fresh.set_nodelay(true)?;
-            fresh.set_read_timeout(Some(Duration::from_secs(20)))?;
+            fresh.set_read_timeout(Some(Duration::from_secs(60)))?;
             *stream = Some(fresh);
         }
         let Some(connection) = stream else { return Err(std::io::ErrorKind::NotConnected.into()) };
@@ -133,13 +143,16 @@ pub(crate) struct Load {
 }
 
 /// Sessions of a load.
-pub(crate) const SESSIONS: usize = 4;
+pub(crate) const SESSIONS: usize = 5;
+/// The session whose every use has to be approved.
+const ASKING: usize = 4;
 
 /// Opens the sessions of a load; the second is limited, the third will be closed by its owner.
 pub(crate) fn open_sessions(local: &Local, acks: &Mutex<Acks>) -> Option<Vec<Seat>> {
     (0..SESSIONS)
         .map(|n| {
-            let opened = local.open_session(&grants((n == 1).then_some(USES))).ok()?;
+            let grants = if n == ASKING { grants_to_delete() } else { grants((n == 1).then_some(USES)) };
+            let opened = local.open_session(&grants).ok()?;
             note_open(acks, &opened);
             Some(Seat::of(&opened))
         })
@@ -165,10 +178,16 @@ impl Load {
         let mut threads = Vec::with_capacity(writers + 1);
         for writer in 0..writers {
             let (stop, acks) = (stop.clone(), acks.clone());
-            let (seat, origin) = (seats[writer % seats.len()].clone(), upstream.origin.clone());
+            let (seat, origin) = (seats[writer % ASKING].clone(), upstream.origin.clone());
             let name = format!("{name}-w{writer}");
             threads.push(std::thread::spawn(move || write_on(&seat, &origin, &name, &stop, &acks)));
         }
+        for _ in 0..ASKERS {
+            let (stop, seat, url) = (stop.clone(), seats[ASKING].clone(), format!("{}/repos/acme/{name}-asks", upstream.origin));
+            threads.push(std::thread::spawn(move || ask_on(&seat, &url, &stop)));
+        }
+        let (local_too, stop_too, acks_too) = (local.clone(), stop.clone(), acks.clone());
+        threads.push(std::thread::spawn(move || approve(&local_too, &stop_too, &acks_too)));
         for closes in [true, false] {
             let owner = (local.clone(), stop.clone(), acks.clone(), upstream.origin.clone(), seats[2].session.clone());
             threads.push(std::thread::spawn(move || {
@@ -210,6 +229,29 @@ fn write_on(seat: &Seat, origin: &str, name: &str, stop: &AtomicBool, acks: &Mut
         }
     }
     acks.lock().unwrap().uses.append(&mut mine);
+}
+
+/// Requests that are all the same: whichever is first after a yes has spent it.
+fn ask_on(seat: &Seat, url: &str, stop: &AtomicBool) {
+    let mut stream = None;
+    while !stop.load(Ordering::Relaxed) && seat.ask(&mut stream, "DELETE", url).is_ok() {
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// A human who says yes to everything, once.
+fn approve(local: &Local, stop: &AtomicBool, acks: &Mutex<Acks>) {
+    while !stop.load(Ordering::Relaxed) {
+        let open = local.get("/v1/approvals").ok().and_then(|all| all.as_array().cloned()).unwrap_or_default();
+        for ask in open.iter().filter(|ask| ask["state"] == "open") {
+            let yes = json!({ "passphrase": PASSPHRASE, "approve": true, "uses": 1, "ttl_s": 0 });
+            let id = ask["id"].as_str().unwrap();
+            if local.call("POST", &format!("/v1/approvals/{id}"), &yes).is_ok() {
+                acks.lock().unwrap().approved.push(id.to_owned());
+            }
+        }
+        std::thread::park_timeout(Duration::from_millis(3));
+    }
 }
 
 fn own(local: &Local, origin: &str, closing: Option<&str>, stop: &AtomicBool, acks: &Mutex<Acks>) {

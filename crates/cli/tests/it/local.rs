@@ -89,7 +89,7 @@ impl Local {
     pub(crate) fn open_session_with(&self, passphrase: &str, grants: &Value) -> Result<Value, Failed> {
         let body = json!({
             "passphrase": passphrase, "purpose": "read the repositories", "refs": [], "agent": "load", "environment": "staging",
-            "mode": "enforce", "grants": grants, "ttl_s": 600, "grade": "D", "accept": [], "egress": [], "task": null, "pins": [],
+            "mode": "enforce", "grants": grants, "ttl_s": 600, "grade": "D", "accept": ["uncontained"], "egress": [], "task": null, "pins": [],
         });
         self.call("POST", "/v1/sessions", &body)
     }

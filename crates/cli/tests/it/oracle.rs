@@ -5,7 +5,7 @@ use crate::load::{Acks, USES, Upstream};
 use marque_journal::merkle::leaf_hash;
 use marque_journal::record::decode;
 use marque_journal::segment::{Expect, scan};
-use marque_model::{Event, SessionId};
+use marque_model::{Effect, Event, SessionId};
 use marque_testkit::proc::{Child, Exit};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,8 @@ pub(crate) struct Told {
     pub(crate) by_session: BTreeMap<String, u64>,
     pub(crate) ends: HashMap<String, u64>,
     pub(crate) added: Vec<(String, u64)>,
+    /// Questions answered with yes: uses allowed, and intents that spent them.
+    pub(crate) approved: HashMap<String, (u32, u32)>,
     /// Every violation that the records themselves show.
     pub(crate) violations: Vec<String>,
 }
@@ -53,10 +55,23 @@ pub(crate) fn told(data: &Path) -> Told {
                     if told.ends.contains_key(&session) {
                         told.violations.push(format!("intent {seq} comes after the end of `{session}`"));
                     }
+                    match intent.ask.map(|id| id.to_string()) {
+                        Some(id) => match told.approved.get_mut(&id) {
+                            Some((uses, spent)) if *spent < *uses => *spent += 1,
+                            _ => told.violations.push(format!("intent {seq} spends the approval `{id}`, which is not there or spent")),
+                        },
+                        None if intent.effect == Effect::Destructive => {
+                            told.violations.push(format!("intent {seq} cannot be undone, and nobody approved it"));
+                        }
+                        None => {}
+                    }
                     let resource = intent.resource.unwrap_or_default();
                     let request = resource.strip_prefix("acme/").unwrap_or(&resource).to_owned();
                     told.intents.entry(request).or_default().push((session.clone(), seq));
                     *told.by_session.entry(session).or_default() += 1;
+                }
+                Ok(Event::AskAnswer(answer)) if answer.approved => {
+                    told.approved.insert(answer.id.to_string(), (answer.uses, 0));
                 }
                 Ok(Event::SessionEnd(_)) => {
                     told.ends.insert(session, seq);
@@ -83,6 +98,8 @@ pub(crate) struct Shown {
     pub(crate) seen_upstream: usize,
     pub(crate) records: usize,
     pub(crate) at_the_limit: usize,
+    pub(crate) approved: usize,
+    pub(crate) approvals_spent: usize,
 }
 
 /// The oracle. `limited` are the sessions whose grant allows [`USES`] uses.
@@ -116,8 +133,9 @@ pub(crate) fn judge(house: &House, upstream: &Upstream, acks: &Acks, limited: &[
     let mut seen: HashMap<String, usize> = HashMap::new();
     for record in records.iter().filter(|record| !record.credentials.is_empty()) {
         let request = record.path().rsplit('/').next().unwrap_or_default().to_owned();
+        let asked = request.ends_with("-asks");
         *seen.entry(request).or_default() += 1;
-        if record.method != "GET" || !record.saw(&upstream.secret) {
+        if (record.method == "DELETE") != asked || !record.saw(&upstream.secret) {
             wrong.push(format!("the upstream saw {} {} with {:?}", record.method, record.target, record.credentials));
         }
     }
@@ -147,9 +165,14 @@ pub(crate) fn judge(house: &House, upstream: &Upstream, acks: &Acks, limited: &[
             wrong.push(format!("`{session}` may be used {USES} times: {intents} intents, {names} seen upstream"));
         }
     }
-    // Place of the sixth property: a one-use approval admits one. It is judged here once approvals exist.
+    // A one-use approval admits one: the spending is in the records (above), each yes is there, and no use has none.
+    for id in &acks.approved {
+        if told.approved.get(id).is_none_or(|(uses, _)| *uses != 1) {
+            wrong.push(format!("the approval `{id}` was confirmed for one use, and is recorded as {:?}", told.approved.get(id)));
+        }
+    }
     assert!(wrong.is_empty(), "{} violations, first: {:#?}", wrong.len(), wrong.iter().take(12).collect::<Vec<_>>());
-    Shown { acknowledged: acks.uses.len() + acks.records.len() + acks.ends.len(), seen_upstream: seen.values().sum(), records: told.hashes.len(), at_the_limit }
+    Shown { acknowledged: acks.uses.len() + acks.records.len() + acks.ends.len(), seen_upstream: seen.values().sum(), records: told.hashes.len(), at_the_limit, approved: told.approved.len(), approvals_spent: told.approved.values().filter(|(_, spent)| *spent > 0).count() }
 }
 
 /// The Python verifier, against checkpoints that somebody holds.
