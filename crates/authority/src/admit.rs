@@ -208,7 +208,8 @@ impl Authority {
         // Where policies look at counts, uses of one leaf are decided one after the other, so that they do not chase
         // each other's changes; the committer still has the last word.
         let policies = self.policies();
-        let counted = policies.uses_counters_at_all();
+        let looks = |one: &Planned| policies.uses_counters(&decide::facts(leaf, &one.action, &Moment::default()));
+        let counted = policies.uses_counters_at_all() && planned.iter().any(looks);
         let _turn = if counted { Some(leaf.turn.lock().await) } else { None };
         let moment = self.moment(leaf).or_else(|| guard_off("I6").then(Moment::default)).ok_or_else(|| over(leaf))?;
         self.decide(leaf, &policies, &moment, &mut planned, &mut chosen)?;

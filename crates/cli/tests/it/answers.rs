@@ -360,7 +360,7 @@ fn a_signed_address_of_the_same_host_is_read_as_any_request_to_it() {
     let exit = follows(&shop, &house, &shop.base, "");
     assert!(exit.stdout.starts_with("200 ") && object(&house) == "the signed object\n", "{exit:?}");
     let lineage = house.lineage(&exit);
-    assert_eq!(lineage["uses"][1]["operation"], "read", "the profile read it: {lineage}");
+    assert_eq!(lineage["uses"][1]["operation"], "account.read", "the profile read it: {lineage}");
 }
 
 #[test]
