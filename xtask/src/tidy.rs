@@ -1,7 +1,7 @@
 //! Checks: crate edges, banned dependencies, a reason for each dependency, lints, pages of error codes, backtracking
 //! regex engines. No style police beyond that.
 
-use crate::rules::{BANNED, HOUSE, House, PURE_TEXT, Ring};
+use crate::rules::{BANNED, HOUSE, House, NOT_OUTSIDE, PARSERS, PURE_TEXT, Ring};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,7 +40,60 @@ fn check(root: &Path) -> Vec<String> {
         }
     }
     pages(root, &mut findings);
+    fuzzed(root, &mut findings);
     findings
+}
+
+/// Every target of `fuzz/src/lib.rs` has its row in `fuzz/README.md` and the other way round, and every function of the pure
+/// ring that reads outside bytes under one of the usual names lies in a file that a target's crate is fed from.
+fn fuzzed(root: &Path, findings: &mut Vec<String>) {
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_default();
+    let (list, table) = (read("fuzz/src/lib.rs"), read("fuzz/README.md"));
+    let targets: BTreeSet<&str> = list.lines().filter_map(|l| l.trim().strip_prefix('"')?.split_once("\" => ").map(|(name, _)| name)).collect();
+    let rows: BTreeSet<&str> = table.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
+    for name in targets.symmetric_difference(&rows) {
+        findings.push(format!("fuzz: `{name}` is not in both fuzz/src/lib.rs and fuzz/README.md"));
+    }
+    if targets.is_empty() {
+        findings.push("fuzz: no targets were found in fuzz/src/lib.rs".into());
+    }
+    for (parser, target) in PARSERS {
+        let (file, text) = parser.split_once('#').unwrap_or((parser, ""));
+        if !read(file).contains(text) {
+            findings.push(format!("fuzz: `{text}` is no longer in `{file}`: say in xtask/src/rules.rs which parser took its place"));
+        }
+        if !targets.contains(target) {
+            findings.push(format!("fuzz: `{text}` of `{file}` has no target `{target}`"));
+        }
+    }
+    for file in parsing_files(root) {
+        if !PARSERS.iter().any(|(parser, _)| parser.split('#').next() == Some(file.as_str())) && !NOT_OUTSIDE.contains(&file.as_str()) {
+            findings.push(format!("fuzz: `{file}` reads bytes and is not in PARSERS of xtask/src/rules.rs"));
+        }
+    }
+}
+
+/// Files of the crates that read outside bytes and have a public function of a parser's name.
+fn parsing_files(root: &Path) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut next: Vec<PathBuf> = HOUSE.iter().filter(|h| h.ring == Ring::Pure || h.dir == "crates/store").map(|h| root.join(h.dir).join("src")).collect();
+    while let Some(dir) = next.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                next.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let names = ["pub fn parse", "pub fn decode(", "pub fn from_text(", "pub fn read_unverified(", "impl FromStr for"];
+            if path.extension().is_some_and(|e| e == "rs") && names.iter().any(|name| code.contains(name)) {
+                out.push(path.strip_prefix(root).unwrap_or(&path).display().to_string());
+            }
+        }
+    }
+    out.sort();
+    out
 }
 
 fn manifest(house: &House, text: &str, findings: &mut Vec<String>) {

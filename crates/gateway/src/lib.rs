@@ -51,3 +51,4 @@ pub use gate::{
 pub use problem::{Form, MARQUE_HEADER, MARQUE_WITHHELD, Problem, form_of};
 pub use serve::{Handle, ListenError, Mode, Options, Service};
 pub use socket::Socket;
+pub use strict::{Framer, Refused};

@@ -54,7 +54,7 @@ enum Expect {
 
 /// A strict HTTP/1 request framer: bytes in, position out. No I/O.
 #[derive(Debug)]
-pub(crate) struct Framer {
+pub struct Framer {
     expect: Expect,
     /// How far the held part was searched for its end.
     scanned: usize,
@@ -69,9 +69,14 @@ impl Default for Framer {
 
 /// Why bytes are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
-    /// In a head: nothing of that head was released. The bytes before it may be.
-    Head { clean: usize, why: &'static str },
+pub enum Refused {
+    /// In a head: nothing of that head was released.
+    Head {
+        /// Bytes before it, which may be.
+        clean: usize,
+        /// Why.
+        why: &'static str,
+    },
     /// In a body, of which earlier parts were released.
     Body(&'static str),
 }
@@ -79,7 +84,10 @@ pub(crate) enum Refused {
 impl Framer {
     /// Judges `bytes`, which begin where the last call stopped releasing. Returns how many may be released; what is left
     /// is an incomplete line or head, to be shown again with more behind it.
-    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<usize, Refused> {
+    ///
+    /// # Errors
+    /// [`Refused`]: nothing after it is read.
+    pub fn advance(&mut self, bytes: &[u8]) -> Result<usize, Refused> {
         let mut at = 0;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();

@@ -10,7 +10,7 @@
 //! scan, and are not kept. Files are opened beneath a given directory and nowhere else, so no link leads out; what is no
 //! regular text file is not read; what cannot be read is said. Work is bounded by [`limits`].
 //!
-//! **Entry points.** [`Options`], [`scan`], [`Report`].
+//! **Entry points.** [`Options`], [`scan`], [`Texts`], [`Report`].
 //!
 //! **How to test.** `cargo test -p marque-scan`.
 
@@ -28,7 +28,7 @@ pub use report::{Finding, Holder, Looked, Report};
 
 use collect::Collector;
 use judge::Judge;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A service as the scan needs to know it; profiles have this.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +86,34 @@ pub enum Error {
         /// What the system said.
         why: String,
     },
+}
+
+/// What a text holds, without any file.
+pub struct Texts {
+    judge: Judge,
+}
+
+impl Texts {
+    /// With the built-in rules and those of these services.
+    ///
+    /// # Errors
+    /// [`Error::Rules`].
+    pub fn new(services: &[Service]) -> Result<Self, Error> {
+        Ok(Self { judge: Judge::new(services)? })
+    }
+
+    /// Reads a text as the file of that name would be read.
+    ///
+    /// # Errors
+    /// [`Error::Random`].
+    pub fn read(&self, name: &Path, text: &str) -> Result<Report, Error> {
+        let mut into = Collector::new(&self.judge, 0)?;
+        let (label, reader) = places::of_name(name);
+        let found = readers::read(&self.judge, reader, label, name, text);
+        found.notes.into_iter().for_each(|note| into.note(note));
+        into.add(&collect::Place { shown: &name.display().to_string(), written_s: None }, found.raw);
+        Ok(into.finish())
+    }
 }
 
 /// Looks at everything that `options` names.

@@ -134,6 +134,12 @@ pub(crate) fn of_project(path: &Path) -> Option<(&'static str, Reader)> {
     PROJECT.iter().find(|(end, _, _)| path.ends_with(end)).map(|(_, label, reader)| (*label, *reader))
 }
 
+/// How a file of that name is read wherever it is.
+pub(crate) fn of_name(path: &Path) -> (&'static str, Reader) {
+    let dotfile = || HOME.iter().find(|(end, _, _)| path.ends_with(end)).map(|(_, label, reader)| (*label, *reader));
+    of_project(path).or_else(dotfile).unwrap_or(("text", Reader::Text))
+}
+
 /// This shell: its variables, and the socket of an agent that signs for whoever reaches it.
 pub(crate) fn shell(judge: &Judge, options: &Options, into: &mut Collector<'_>) {
     let env = options.env.get(..VARIABLES_MAX).unwrap_or(&options.env);
