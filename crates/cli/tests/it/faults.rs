@@ -99,6 +99,8 @@ fn live(local: &Local, upstream: &Upstream, acks: &Arc<Mutex<Acks>>, limited: &m
 
 /// Without faults it opens again, and admits a use.
 fn recovers(house: &House, local: &Local, upstream: &Upstream, acks: &Mutex<Acks>) {
+    // An authority whose signer was killed ends by itself, a moment later: what answers from here on is the new one.
+    until("the old one is gone", LONG, || local.pid().is_none().then_some(()));
     let mut serve = Child::spawn(&mut house.serve(&LIMITS)).unwrap();
     opened(local, &serve);
     let pid = local.pid();
