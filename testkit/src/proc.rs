@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read, Write as _},
-    os::unix::process::CommandExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -12,7 +12,11 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, killpg},
+    errno::Errno,
+    sys::{
+        signal::{Signal, killpg},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
     unistd::Pid,
 };
 
@@ -44,6 +48,21 @@ struct State {
     /// Pipes still open.
     open: usize,
     status: Option<ExitStatus>,
+    /// The owner needs the process id no more.
+    released: bool,
+}
+
+/// Waits until the process has ended and leaves it unreaped. Its id is its group's too: reaped, it could be given to a
+/// process of somebody else, which a later signal to the group would hit.
+fn seen_ended(pid: i32) -> Option<ExitStatus> {
+    loop {
+        return match waitid(Id::Pid(Pid::from_raw(pid)), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
+            Ok(WaitStatus::Exited(_, code)) => Some(ExitStatus::from_raw((code & 0xff) << 8)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Some(ExitStatus::from_raw(signal as i32)),
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(_) => None,
+        };
+    }
 }
 
 impl Child {
@@ -76,10 +95,16 @@ impl Child {
         }
         let ended = Arc::clone(&state);
         thread::spawn(move || {
-            if let Ok(status) = child.wait() {
-                lock(&ended).status = Some(status);
-                ended.1.notify_all();
+            let status = seen_ended(pid);
+            let mut state = lock(&ended);
+            state.status = status;
+            ended.1.notify_all();
+            while !state.released {
+                state = ended.1.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            drop(state);
+            // Its status is known; nobody is left to be told that it cannot be reaped.
+            let _ = child.wait();
         });
         Ok(Self {
             program,
@@ -249,6 +274,8 @@ impl Drop for Child {
                 state.status.is_none()
             });
         drop(reaped);
+        lock(&self.state).released = true;
+        self.state.1.notify_all();
     }
 }
 
@@ -359,6 +386,28 @@ fn lock(state: &Shared) -> MutexGuard<'_, State> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_an_ended_child_is_nobody_elses_until_it_is_dropped() {
+        let mut child = Child::spawn(&mut Command::new("true")).unwrap();
+        assert!(child.wait(Duration::from_secs(30)).unwrap().status.success());
+        let path = PathBuf::from(format!("/proc/{}/stat", child.pid()));
+        // Ended and not reaped: the kernel gives its number to nobody.
+        assert!(fs::read_to_string(&path).unwrap().contains(") Z "));
+        drop(child);
+        let until = Instant::now() + Duration::from_secs(30);
+        while path.exists() {
+            assert!(Instant::now() < until, "it is never reaped");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn how_a_child_ended_is_told_as_the_kernel_says() {
+        let run = |script: &str| Child::run(Command::new("sh").args(["-c", script]), Duration::from_secs(30)).unwrap().status;
+        assert_eq!(run("exit 7").code(), Some(7));
+        assert_eq!(run("kill -9 $$").signal(), Some(9));
+    }
 
     #[test]
     fn a_dropped_child_takes_its_children_along() {

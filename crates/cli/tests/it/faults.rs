@@ -97,15 +97,22 @@ fn live(local: &Local, upstream: &Upstream, acks: &Arc<Mutex<Acks>>, limited: &m
     }
 }
 
+/// What the signer says of an authority that ended, which it learns a moment after whoever was connected to it.
+pub(crate) fn last_words(serve: &Child) -> String {
+    // Where it says nothing, its whole output is what there is to read.
+    let said = serve.wait_for(Duration::from_secs(5), |text| text.contains("starting it again").then_some(()));
+    format!("{said:?} {}", serve.stderr())
+}
+
 /// Without faults it opens again, and admits a use.
 fn recovers(house: &House, local: &Local, upstream: &Upstream, acks: &Mutex<Acks>) {
     // An authority whose signer was killed ends by itself, a moment later: what answers from here on is the new one.
     until("the old one is gone", LONG, || local.pid().is_none().then_some(()));
     let mut serve = Child::spawn(&mut house.serve(&LIMITS)).unwrap();
     opened(local, &serve);
-    // An authority that dies right after a recovery is started again by its signer: what counts is that nothing is lost.
-    let have = until("an answer after the recovery", LONG, || local.get("/v1/credentials").ok());
     let pid = local.pid();
+    let said = |failed| panic!("after the recovery: {failed:?}: {}", last_words(&serve));
+    let have = local.get("/v1/credentials").unwrap_or_else(said);
     if !have.as_array().unwrap().iter().any(|c| c["name"] == "gh") {
         local.add_credential("gh", "github", &upstream.origin, &upstream.secret).unwrap();
     }
@@ -117,7 +124,7 @@ fn recovers(house: &House, local: &Local, upstream: &Upstream, acks: &Mutex<Acks
     acks.lock().unwrap().uses.push((seat.session, "again".to_owned()));
     let note = until("a checkpoint", LONG, || local.call("POST", "/v1/checkpoint", &Value::Null).ok());
     acks.lock().unwrap().checkpoints.push(note["checkpoint"].as_str().unwrap().to_owned());
-    assert_eq!(local.pid(), pid, "the recovered authority died: {}", serve.stderr());
+    assert_eq!(local.pid(), pid, "the recovered authority died: {}", last_words(&serve));
     serve.kill();
     serve.wait(LONG).unwrap();
 }

@@ -171,9 +171,7 @@ impl World {
         let note = until("a checkpoint", LONG, || local.call("POST", "/v1/checkpoint", &Value::Null).ok());
         self.acks.lock().unwrap().checkpoints.push(note["checkpoint"].as_str().unwrap().to_owned());
         let restarted = matches!(killer, Killer::Point(..)) && !struck && hit.exists();
-        if !restarted && local.pid() != Some(pid) {
-            println!("kills: the recovered authority was started once more: {}", serve.stderr());
-        }
+        assert!(restarted || local.pid() == Some(pid), "the recovered authority died: {}", crate::faults::last_words(&serve));
         // The power goes; what is on the disk is judged.
         serve.kill();
         serve.wait(LONG).unwrap();

@@ -38,12 +38,14 @@ impl Local {
     fn exchange(&self, method: &str, path: &str, body: &Value) -> std::io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(&self.socket)?;
         stream.set_read_timeout(Some(LONG))?;
-        let body = body.to_string();
-        write!(
-            stream,
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        // In one piece: an answer that does not need the body may come, and the connection close, before a second piece is
+        // written, and then the kernel throws the answer away.
+        let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: marque\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
-        )?;
+        );
+        stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
         Ok(answer)
