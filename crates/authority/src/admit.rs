@@ -3,87 +3,30 @@
 use crate::authority::Authority;
 use crate::asks::{Standing, said_no};
 use crate::decide::{self, Judged, Moment, Question, Refusing};
-use crate::kept::Source;
+use crate::contain::{Chosen, contain, note};
+pub use crate::intended::{Brings, Meaning, Request};
 use crate::leaf::{Candidate, Leaf, Road};
+use crate::settle::NOT_SENT;
+pub use crate::settle::Settled;
 use crate::limits;
 use crate::machine::Entry;
-use crate::refusals::{Kind, Refused};
 use marque_api::{Code, Problem, problem::Retry};
-use marque_chain::{UseRef, UseWhat};
 use marque_detect::Secret;
 use marque_detect::scrub::Needles;
-use marque_model::event::{Draft, UseIntent, UseOutcome};
-use marque_model::{Action, AskId, Content, CredentialId, Effect, Mode, Refusal, action::Binding};
+use marque_model::event::{Draft, UseIntent};
+use marque_model::{Action, AskId, CredentialId, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
 use marque_switch::guard_off;
-use marque_wire::place::{Placement, Slot};
-use std::collections::BTreeMap;
+use marque_wire::place::Placement;
 use std::sync::Arc;
-
-/// One meaning of a request: most have one, a push of three branches has three.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Meaning {
-    /// The profile's operation, or the method.
-    pub operation: String,
-    /// Canonical resource, or the canonical path.
-    pub resource: String,
-    /// What it does.
-    pub effect: Effect,
-    /// Whatever else the profile found.
-    pub attributes: BTreeMap<String, String>,
-}
-
-/// One use as the gateway understood it.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// What it means, never empty.
-    pub meanings: Vec<Meaning>,
-    /// Upper case.
-    pub method: String,
-    /// Canonical path.
-    pub path: String,
-    /// Path and query, as forwarded.
-    pub uri: String,
-    /// The bytes.
-    pub content: Content,
-    /// What it brings back of what earlier answers gave.
-    pub brings: Brings,
-}
-
-/// What a request brings back of what earlier answers gave.
-#[derive(Debug, Clone, Default)]
-pub struct Brings {
-    /// The use whose answer it was: the cause of this one.
-    pub source: Option<Arc<Source>>,
-    /// The slots in which it goes back: no credential is attached there.
-    pub slots: Vec<Slot>,
-    /// It is a read at this address, which an answer gave; no credential is attached at all.
-    pub address: Option<marque_model::Target>,
-}
-
-impl Brings {
-    /// Whether a credential is put into that place too.
-    fn leaves(&self, placement: &Placement) -> bool {
-        let slots = placement.slots();
-        self.address.is_none() && !slots.is_empty() && !slots.iter().any(|slot| self.slots.contains(slot))
-    }
-
-    /// The account that a use is recorded under: the one that is attached, or the one that what is brought back belongs to.
-    fn account(&self, candidate: Option<&Candidate>) -> Option<(CredentialId, u32)> {
-        match &self.source {
-            Some(source) => source.credential,
-            None => candidate.filter(|c| self.leaves(&c.placement)).map(|c| (c.id, c.version)),
-        }
-    }
-}
 
 /// Leave to forward one request, made only when its intents are durable. Not cloneable; consumed by
 /// [`Authority::settle`].
 #[must_use = "a permit that is not settled is charged in full"]
 pub struct Permit {
-    leaf: Arc<Leaf>,
-    intents: Vec<u64>,
-    settled: bool,
+    pub(crate) leaf: Arc<Leaf>,
+    pub(crate) intents: Vec<u64>,
+    pub(crate) settled: bool,
 }
 
 impl Permit {
@@ -108,31 +51,6 @@ pub struct Granted {
     pub guessable: bool,
     /// Most bytes of request and answer.
     pub bytes_max: Option<u64>,
-}
-
-/// How a use ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settled {
-    /// 1 done, 2 aborted, 3 refused by the upstream, 4 unknown.
-    pub verdict: u8,
-    /// The upstream's status, or 0.
-    pub status: u16,
-    /// Bytes both ways.
-    pub bytes: u64,
-    /// Scrub hits.
-    pub scrubbed: u32,
-    /// Hash of a streamed body.
-    pub content: Option<[u8; 32]>,
-    /// Passed unscrubbed.
-    pub opaque: bool,
-}
-
-/// The outcome of looking for a credential and a grant.
-struct Chosen<'a> {
-    candidate: Option<&'a Candidate>,
-    /// Index of the grant for each meaning; `None` where only observe mode lets it pass.
-    grants: Vec<Option<u32>>,
-    would_deny: Vec<u16>,
 }
 
 /// One meaning on its way to its intent.
@@ -259,8 +177,11 @@ impl Authority {
         chosen: &mut Chosen<'_>,
     ) -> Result<(), Stop> {
         let mut questions = Vec::new();
+        let mut moment = *moment;
         for (index, one) in planned.iter_mut().enumerate() {
-            let facts = decide::facts(leaf, &one.action, moment);
+            let facts = decide::facts(leaf, &one.action, &moment);
+            // A request of several meanings is several uses: the second is judged as if the first were admitted.
+            moment.count(one.action.effect);
             let judged = decide::judge(policies, facts, &one.action, index, one.digest);
             match judged {
                 Judged::Pass => {}
@@ -354,80 +275,6 @@ impl Authority {
         }
         Ok(Some((candidate.placement.clone(), Secret::new(value.expose().to_vec()))))
     }
-
-    /// Says what became of a use. Does not wait: an outcome that never becomes durable is charged in full.
-    pub fn settle(&self, mut permit: Permit, how: Settled) {
-        permit.settled = true;
-        marque_switch::fail_point("use.answered");
-        for (index, seq) in permit.intents.iter().enumerate() {
-            // The bytes of one request are counted once.
-            let first = index == 0;
-            let outcome = UseOutcome {
-                verdict: how.verdict,
-                status: how.status,
-                bytes: if first { how.bytes } else { 0 },
-                rows: 0,
-                scrubbed: if first { how.scrubbed } else { 0 },
-                content: how.content,
-                opaque: how.opaque,
-            };
-            let draft = Draft::new(outcome)
-                .in_session(permit.leaf.session, permit.leaf.mode)
-                .by_leaf(permit.leaf.jti.clone())
-                .caused_by(*seq);
-            self.append_later(draft.into());
-        }
-    }
-
-    /// Remembers and, once a second a kind, records a refusal.
-    fn record_refusal(&self, leaf: &Arc<Leaf>, road: &Road, request: &Request, refusing: &Refusing) {
-        let Some(first) = request.meanings.iter().max_by_key(|m| m.effect) else { return };
-        let kind = Kind {
-            code: refusing.problem.code.number(),
-            service: road.service.to_string(),
-            operation: first.operation.clone(),
-            effect: first.effect,
-            rule: refusing.rule.clone(),
-        };
-        let what = format!("{} {}{}", request.method, road.target, request.path);
-        self.note_refusal(leaf, kind, what, refusing);
-    }
-
-    /// The same for a refusal that has no request yet: a host, a framing error.
-    fn note_refusal(&self, leaf: &Arc<Leaf>, kind: Kind, what: String, refusing: &Refusing) {
-        let refused = Refused {
-            at_ms: self.clock.now_ms(),
-            request: what,
-            problem: refusing.problem.clone(),
-            rule: refusing.rule.clone(),
-            basis: refusing.basis.clone(),
-        };
-        let due = leaf.refusals.lock().take(kind, refused);
-        if let Some((kind, count)) = due {
-            self.append_later(denied(leaf, kind, count));
-        }
-    }
-}
-
-/// The record of so many refusals of one kind.
-pub(crate) fn denied(leaf: &Leaf, kind: Kind, count: u32) -> Entry {
-    let event = marque_model::event::UseDenied {
-        code: kind.code,
-        service: kind.service,
-        operation: kind.operation,
-        count,
-        effect: kind.effect,
-        rule: kind.rule,
-    };
-    Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone()).into()
-}
-
-const NOT_SENT: Settled = Settled { verdict: 2, status: 0, bytes: 0, scrubbed: 0, content: None, opaque: false };
-
-fn note(codes: &mut Vec<u16>, code: Code) {
-    if !codes.contains(&code.number()) {
-        codes.push(code.number());
-    }
 }
 
 fn plan(leaf: &Leaf, road: &Road, request: &Request, chosen: &Chosen<'_>) -> Vec<Planned> {
@@ -456,87 +303,8 @@ fn action(leaf: &Leaf, road: &Road, request: &Request, meaning: &Meaning) -> Act
     }
 }
 
-/// One credential, and a grant for every meaning (I13, I3). In observe mode what is missing is noted and passes, but
-/// never without the one credential that it is about.
-fn contain<'a>(leaf: &Leaf, road: &'a Road, request: &Request) -> Result<Chosen<'a>, Problem> {
-    let candidate = choose(leaf, road, request)?;
-    let mut chosen = Chosen { candidate, grants: Vec::with_capacity(request.meanings.len()), would_deny: Vec::new() };
-    for meaning in &request.meanings {
-        let origin = road.target.origin();
-        // An open road has no credential; what may be done on it is an `http` grant of its own.
-        let what = match (&road.profile, candidate) {
-            (Some(_), Some(_)) => UseWhat::Service {
-                service: &road.service,
-                action: &meaning.operation,
-                resource: &meaning.resource,
-            },
-            _ => UseWhat::Http { origin: &origin, method: &request.method, path: &request.path },
-        };
-        let use_ref = UseRef { environment: &leaf.environment, what };
-        match leaf.grants.iter().position(|grant| grant.permits(&use_ref)) {
-            Some(index) => chosen.grants.push(u32::try_from(index).ok()),
-            None if leaf.mode == Mode::Enforce => return Err(not_granted(leaf, road, request, meaning)),
-            None => {
-                chosen.grants.push(None);
-                note(&mut chosen.would_deny, Code::NOT_GRANTED);
-            }
-        }
-    }
-    Ok(chosen)
-}
-
-/// The one credential that the destination, the environment and the resources leave.
-fn choose<'a>(leaf: &Leaf, road: &'a Road, request: &Request) -> Result<Option<&'a Candidate>, Problem> {
-    if road.candidates.is_empty() {
-        return match road.open {
-            true => Ok(None),
-            false => Err(Problem::new(
-                Code::CREDENTIAL_NONE,
-                format!("no credential of `{}` is for `{}`", leaf.environment, road.target.host()),
-                "ask a human to run `marque credential add`",
-            )),
-        };
-    }
-    let fits = |candidate: &&Candidate| {
-        candidate.resources.is_empty()
-            || request.meanings.iter().all(|m| candidate.resources.iter().any(|p| resource_fits(p, &m.resource)))
-    };
-    let mut fitting = road.candidates.iter().filter(fits);
-    match (fitting.next(), fitting.next()) {
-        (Some(one), None) => Ok(Some(one)),
-        (None, _) => Err(Problem::new(
-            Code::CREDENTIAL_NONE,
-            "no credential of this session is for that resource",
-            "ask for a session with a credential for it",
-        )),
-        (Some(one), Some(_)) if marque_switch::guard_off("I13") => Ok(Some(one)),
-        (Some(_), Some(_)) => Err(Problem::new(
-            Code::CREDENTIAL_AMBIGUOUS,
-            "two credentials of this session fit that resource",
-            "a human has to say with `--resource` which credential is for which resource",
-        )),
-    }
-}
-
-/// The grants' own pattern language decides.
-fn resource_fits(pattern: &str, resource: &str) -> bool {
-    marque_chain::grant::ResourcePattern::parse(pattern).is_ok_and(|p| p.permits(resource))
-}
-
 pub(crate) fn over(leaf: &Leaf) -> Problem {
     Problem::new(Code::SESSION_OVER, format!("session `{}` is over", leaf.session), "start a new session")
-}
-
-fn not_granted(leaf: &Leaf, road: &Road, request: &Request, meaning: &Meaning) -> Problem {
-    let what = match road.profile {
-        Some(_) => format!("`{} {}` on `{}`", road.service, meaning.operation, meaning.resource),
-        None => format!("`{} {}`", request.method, request.path),
-    };
-    Problem::new(
-        Code::NOT_GRANTED,
-        format!("{what} is outside this session, whose purpose is `{}`", leaf.purpose),
-        "stay within the session's grants, or ask its human for a session that includes this",
-    )
 }
 
 /// A refusal of the committer, in the agent's words.
@@ -579,17 +347,5 @@ impl Authority {
         let draft = Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
         self.append(draft.into()).await.map_err(|e| e.to_problem())?;
         Ok(Permit { leaf: leaf.clone(), intents: Vec::new(), settled: false })
-    }
-
-    /// A refusal that the gateway found by itself: a host, a framing error, an address.
-    pub fn refused_by_gateway(&self, leaf: &Arc<Leaf>, host: String, problem: &Problem) {
-        let kind = Kind {
-            code: problem.code.number(),
-            service: host.clone(),
-            operation: "connect".into(),
-            effect: Effect::Unparsed,
-            rule: None,
-        };
-        self.note_refusal(leaf, kind, host, &problem.clone().into());
     }
 }

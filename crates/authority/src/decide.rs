@@ -26,6 +26,18 @@ pub(crate) struct Moment {
     pub(crate) uses: u64,
 }
 
+impl Moment {
+    /// One more use.
+    pub(crate) fn count(&mut self, effect: Effect) {
+        self.facts.uses = self.facts.uses.saturating_add(1);
+        match effect {
+            Effect::Destructive => self.facts.destructive = self.facts.destructive.saturating_add(1),
+            Effect::Grant => self.facts.grants = self.facts.grants.saturating_add(1),
+            _ => {}
+        }
+    }
+}
+
 /// A refusal on its way to the agent and to the record.
 pub(crate) struct Refusing {
     pub(crate) problem: Problem,

@@ -2,7 +2,7 @@
 
 use crate::authority::Authority;
 use crate::leaf::Leaf;
-use crate::{Error, admit};
+use crate::Error;
 use marque_api::control::{RefusedCount, Statement, UseCount};
 use marque_api::{Code, Problem};
 use marque_model::event::{Draft, SessionClosed, SessionEnd};
@@ -55,7 +55,7 @@ impl Authority {
         fail_point("end.cut");
         let end = end?;
         for (kind, count) in leaf.refusals.lock().drain() {
-            self.append_later(admit::denied(leaf, kind, count));
+            self.append_later(crate::settle::denied(leaf, kind, count));
         }
         self.close(leaf, reason, end.seq, end.time_ms).await
     }

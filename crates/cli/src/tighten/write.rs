@@ -21,7 +21,7 @@ pub(super) fn task(record: &Record, draft: &Draft) -> String {
     line(format!("env     = {}", quoted(&opened.environment)));
     line(format!("ttl     = {}", quoted(&length(opened.ttl_s))));
     line("mode    = \"enforce\"".into());
-    line(format!("agents  = {}", list(&[opened.agent.clone()])));
+    line(format!("agents  = {}", list(std::slice::from_ref(&opened.agent))));
     for part in &draft.parts {
         for text in grant(part) {
             line(text);

@@ -6,7 +6,7 @@ use marque_testkit::{Server, canary};
 use std::path::Path;
 
 /// A session that may delete, which the shipped pack asks about.
-fn session<'a>(house: &House, grant: &'a str, script: &str) -> Child {
+fn session(house: &House, grant: &str, script: &str) -> Child {
     let args = [
         "run", "--purpose", "tidy the items", "--env", "staging", "--accept-risk", "uncontained", "--grant", grant, "--",
         "/bin/sh", "-c", script,
@@ -209,6 +209,31 @@ fn the_same_request_is_allowed_before_and_denied_after_a_declared_fact() {
     std::fs::write(&go, "").unwrap();
     run.wait(LONG).unwrap();
     assert_eq!(echo.log().count_saw(&secret), 2);
+}
+
+#[test]
+fn an_approval_does_not_answer_another_rule() {
+    let (house, echo, origin, secret) = setup();
+    let grant = format!("http DELETE on {origin}/**");
+    let watch = watch(&house);
+    let go = house.dir.path().join("go");
+    rustix::fs::mknodat(rustix::fs::CWD, &go, rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600), 0).unwrap();
+    let delete = format!("curl -sS -m 2 -o /dev/null -X DELETE '{origin}/slow?ms=0'");
+    let script = format!("{delete}; echo asked; cat {go}; {CODE} -X DELETE '{origin}/slow?ms=0'", go = go.display());
+    let mut run = session(&house, &grant, &script);
+    let first = next_question(&watch, &[]);
+    run.wait_for_line(LONG, |line| line == "asked").unwrap();
+    assert!(house.run_owner(&["approval", "approve", &first]).status.success());
+    // Before the retry somebody else's yes is needed too.
+    let text = r#"@id("second") @ask("owners") @because("two people") forbid (principal, action in Action::"any/destructive", resource);"#;
+    let file = pack(&house, "second", text, "case = []");
+    assert!(house.run_owner(&["policy", "apply", &file]).status.success());
+    std::fs::write(&go, "").unwrap();
+    let again = next_question(&watch, &[first]);
+    assert!(house.ok(&["approval", "show", &again]).stdout.contains("initiator, owners"));
+    assert_eq!(echo.log().count_saw(&secret), 0, "the old answer is not spent on the new question");
+    house.ok(&["approval", "deny", &again]);
+    assert!(run.wait(LONG).unwrap().stdout.ends_with("403 "));
 }
 
 #[test]

@@ -3,7 +3,7 @@ use marque_testkit::canary;
 use marque_testkit::encode::{find_any, needles};
 use marque_testkit::proc::Child;
 
-fn purpose<'a>(grant: &'a str) -> Vec<&'a str> {
+fn purpose(grant: &str) -> Vec<&str> {
     vec!["run", "--purpose", "read the items", "--env", "staging", "--grant", grant]
 }
 

@@ -95,6 +95,18 @@ fn a_decision_does_not_outlive_the_facts_it_was_made_on() {
     assert_eq!(world.append(draft), Err(Refusal::FactsChanged));
 }
 
+#[test]
+fn a_decision_that_looked_at_counts_does_not_outlive_the_next_use() {
+    let mut world = World::new();
+    world.open(1, "", 600).unwrap();
+    let mut draft = World::intent(1, 0, None);
+    draft.facts_uses = Some(0);
+    world.append(draft.clone()).unwrap();
+    assert_eq!(world.append(draft.clone()), Err(Refusal::FactsChanged), "the same decision admits no second use");
+    draft.facts_uses = Some(1);
+    world.append(draft).unwrap();
+}
+
 fn child(world: &World, parent: &str, n: u8, limits: &str) -> marque_chain::Link {
     let above = marque_chain::Link::read_unverified(parent).unwrap();
     let request = ChildRequest {

@@ -1,0 +1,113 @@
+//! Settle: what became of a use; and refusals, remembered for `why` and recorded once a second a kind.
+
+use crate::admit::Permit;
+use crate::authority::Authority;
+use crate::decide::Refusing;
+use crate::intended::Request;
+use crate::leaf::{Leaf, Road};
+use crate::machine::Entry;
+use crate::refusals::{Kind, Refused};
+use marque_api::Problem;
+use marque_model::Effect;
+use marque_model::event::{Draft, UseOutcome};
+use std::sync::Arc;
+
+/// How a use ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    /// 1 done, 2 aborted, 3 refused by the upstream, 4 unknown.
+    pub verdict: u8,
+    /// The upstream's status, or 0.
+    pub status: u16,
+    /// Bytes both ways.
+    pub bytes: u64,
+    /// Scrub hits.
+    pub scrubbed: u32,
+    /// Hash of a streamed body.
+    pub content: Option<[u8; 32]>,
+    /// Passed unscrubbed.
+    pub opaque: bool,
+}
+
+/// Nothing left.
+pub(crate) const NOT_SENT: Settled = Settled { verdict: 2, status: 0, bytes: 0, scrubbed: 0, content: None, opaque: false };
+
+impl Authority {
+    /// Says what became of a use. Does not wait: an outcome that never becomes durable is charged in full.
+    pub fn settle(&self, mut permit: Permit, how: Settled) {
+        permit.settled = true;
+        marque_switch::fail_point("use.answered");
+        for (index, seq) in permit.intents.iter().enumerate() {
+            // The bytes of one request are counted once.
+            let first = index == 0;
+            let outcome = UseOutcome {
+                verdict: how.verdict,
+                status: how.status,
+                bytes: if first { how.bytes } else { 0 },
+                rows: 0,
+                scrubbed: if first { how.scrubbed } else { 0 },
+                content: how.content,
+                opaque: how.opaque,
+            };
+            let draft = Draft::new(outcome)
+                .in_session(permit.leaf.session, permit.leaf.mode)
+                .by_leaf(permit.leaf.jti.clone())
+                .caused_by(*seq);
+            self.append_later(draft.into());
+        }
+    }
+
+    /// Remembers and, once a second a kind, records a refusal.
+    pub(crate) fn record_refusal(&self, leaf: &Arc<Leaf>, road: &Road, request: &Request, refusing: &Refusing) {
+        let Some(first) = request.meanings.iter().max_by_key(|m| m.effect) else { return };
+        let kind = Kind {
+            code: refusing.problem.code.number(),
+            service: road.service.to_string(),
+            operation: first.operation.clone(),
+            effect: first.effect,
+            rule: refusing.rule.clone(),
+        };
+        let what = format!("{} {}{}", request.method, road.target, request.path);
+        self.note_refusal(leaf, kind, what, refusing);
+    }
+
+    /// The same for a refusal that has no request yet: a host, a framing error.
+    pub(crate) fn note_refusal(&self, leaf: &Arc<Leaf>, kind: Kind, what: String, refusing: &Refusing) {
+        let refused = Refused {
+            at_ms: self.clock.now_ms(),
+            request: what,
+            problem: refusing.problem.clone(),
+            rule: refusing.rule.clone(),
+            basis: refusing.basis.clone(),
+        };
+        let due = leaf.refusals.lock().take(kind, refused);
+        if let Some((kind, count)) = due {
+            self.append_later(denied(leaf, kind, count));
+        }
+    }
+
+    /// A refusal that the gateway found by itself: a host, a framing error, an address.
+    pub fn refused_by_gateway(&self, leaf: &Arc<Leaf>, host: String, problem: &Problem) {
+        let kind = Kind {
+            code: problem.code.number(),
+            service: host.clone(),
+            operation: "connect".into(),
+            effect: Effect::Unparsed,
+            rule: None,
+        };
+        self.note_refusal(leaf, kind, host, &problem.clone().into());
+    }
+}
+
+/// The record of so many refusals of one kind.
+pub(crate) fn denied(leaf: &Leaf, kind: Kind, count: u32) -> Entry {
+    let event = marque_model::event::UseDenied {
+        code: kind.code,
+        service: kind.service,
+        operation: kind.operation,
+        count,
+        effect: kind.effect,
+        rule: kind.rule,
+    };
+    Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone()).into()
+}
