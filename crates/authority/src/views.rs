@@ -11,6 +11,9 @@ use marque_model::{Phase, SessionId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// The shortest name of a session that is not its whole id: `s-` and four characters.
+const SESSION_PREFIX_MIN: usize = 6;
+
 fn not_found(what: &str) -> Error {
     Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{what}` is not known"), "see `marque session list`"))
 }
@@ -66,6 +69,10 @@ impl Authority {
     /// # Errors
     /// Where there is none, or more than one.
     pub fn find_session(&self, prefix: &str) -> Result<SessionId, Error> {
+        // A slip, or a script's empty variable, must not name somebody's only session.
+        if prefix.len() < SESSION_PREFIX_MIN {
+            return Err(not_found(prefix));
+        }
         let leaves = self.leaves.read();
         let done = self.statements.lock();
         let mut fitting = leaves.keys().chain(done.keys()).filter(|id| id.to_string().starts_with(prefix));

@@ -11,6 +11,7 @@
 //! | `POST /oauth/token`, `/oauth/me` | rotates a refresh token, needs the access token |
 //! | `/redirect-signed?to=BASE`, `/signed?sig=…` | redirect to a signed URL, which works without credential |
 //! | `/link-signed?to=BASE` | the same URL in JSON, as `download_url` |
+//! | `/items`, `/items/N` | a small shop: reads and deletes for whoever has the credential, which it does not repeat |
 //! | `/mirror` | the body back, and nothing of the head |
 //! | `/v1/…` and the rest | 200 |
 
@@ -90,9 +91,15 @@ async fn route(mut call: Call, issued: Issued) -> Reply {
             let body = call.body().await;
             reply(200, "text/plain", body)
         }
+        "/items" => shop(&call, json!([{ "id": 7, "name": "anchor" }, { "id": 8, "name": "pennant" }])),
+        "/items/7" if call.request.method() == hyper::Method::DELETE => shop(&call, json!({ "deleted": 7 })),
         "/landing" => reply(200, "text/plain", "landed\n"),
         _ => echo(&mut call).await,
     }
+}
+
+fn shop(call: &Call, answer: Value) -> Reply {
+    if call.credentials.is_empty() { unauthorized() } else { reply_json(200, &answer) }
 }
 
 async fn echo(call: &mut Call) -> Reply {

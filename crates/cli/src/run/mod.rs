@@ -4,6 +4,7 @@
 mod banner;
 mod child;
 mod env;
+mod events;
 pub(crate) mod mark;
 pub(crate) mod task;
 mod tools;
@@ -81,6 +82,9 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
     drop(open);
     // The lifeline is let go only after the end was said: a connection that breaks means a launcher that died.
     let mut held = client.stream(&format!("/v1/sessions/{}/hold", opened.session)).await?;
+    if let Some(file) = &args.json_events {
+        events::opened(file, &opened)?;
+    }
     let result = agent(args, &plan, &opened, &rules, &mut held).await;
     let reason = SessionEnd { reason: "exited".into() };
     let path = format!("/v1/sessions/{}/end", opened.session);
@@ -92,8 +96,8 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
         }
         Err(error) => say(&format!("The session's statement is not to be had: {error}. It ends by itself.")),
     }
-    if let Some(file) = &args.json_events {
-        write_events(file, &opened, statement.as_ref().ok())?;
+    if let (Some(file), Ok(statement)) = (&args.json_events, &statement) {
+        events::closed(file, statement)?;
     }
     drop(held);
     result
@@ -129,17 +133,4 @@ async fn agent(
 
 fn text_vars() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-}
-
-fn write_events(file: &std::path::Path, opened: &SessionOpened, statement: Option<&Statement>) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::new(format!("`{}`: {e}", file.display()), "give another `--json-events`");
-    let mut lines = vec![serde_json::json!({
-        "schema": "marque/event.v1", "event": "opened", "session": opened.session, "seq": opened.seq,
-        "leaf_hash": opened.leaf_hash, "not_after_ms": opened.not_after_ms,
-    })];
-    if let Some(statement) = statement {
-        lines.push(serde_json::json!({ "schema": "marque/event.v1", "event": "closed", "statement": statement }));
-    }
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    std::fs::write(file, text).map_err(failed)
 }
