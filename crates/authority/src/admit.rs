@@ -2,6 +2,7 @@
 
 use crate::authority::Authority;
 use crate::asks::{Standing, said_no};
+use crate::bound::{Bound, use_of};
 use crate::decide::{self, Judged, Moment, Question, Refusing};
 use crate::contain::{Chosen, contain, note};
 pub use crate::intended::{Brings, Meaning, Request};
@@ -16,6 +17,7 @@ use marque_detect::scrub::Needles;
 use marque_model::event::{Draft, UseIntent};
 use marque_model::{Action, AskId, CredentialId, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
+use marque_policy::SessionFacts;
 use marque_switch::guard_off;
 use marque_wire::place::Placement;
 use std::sync::Arc;
@@ -126,11 +128,12 @@ impl Authority {
         // Where policies look at counts, uses of one leaf are decided one after the other, so that they do not chase
         // each other's changes; the committer still has the last word.
         let policies = self.policies();
-        let looks = |one: &Planned| policies.uses_counters(&decide::facts(leaf, &one.action, &Moment::default()));
+        let bound = leaf.bound.of(leaf, &policies);
+        let looks = |one: &Planned| bound.uses_counters(&use_of(&one.action, SessionFacts::default()));
         let counted = policies.uses_counters_at_all() && planned.iter().any(looks);
         let _turn = if counted { Some(leaf.turn.lock().await) } else { None };
         let moment = self.moment(leaf).or_else(|| guard_off("I6").then(Moment::default)).ok_or_else(|| over(leaf))?;
-        self.decide(leaf, &policies, &moment, &mut planned, &mut chosen)?;
+        self.decide(leaf, &bound, &moment, &mut planned, &mut chosen)?;
         let held = Held { moment, counted };
         let bytes_max = self.byte_cap(leaf, &chosen);
         let mut intents = Vec::with_capacity(planned.len());
@@ -171,7 +174,7 @@ impl Authority {
     fn decide(
         &self,
         leaf: &Arc<Leaf>,
-        policies: &Arc<marque_policy::Policies>,
+        bound: &Bound,
         moment: &Moment,
         planned: &mut [Planned],
         chosen: &mut Chosen<'_>,
@@ -179,10 +182,10 @@ impl Authority {
         let mut questions = Vec::new();
         let mut moment = *moment;
         for (index, one) in planned.iter_mut().enumerate() {
-            let facts = decide::facts(leaf, &one.action, &moment);
+            let use_ = use_of(&one.action, moment.facts);
             // A request of several meanings is several uses: the second is judged as if the first were admitted.
             moment.count(one.action.effect);
-            let judged = decide::judge(policies, facts, &one.action, index, one.digest);
+            let judged = decide::judge(bound, &use_, index, one.digest);
             match judged {
                 Judged::Pass => {}
                 Judged::Refuse(refusing) if leaf.mode == Mode::Enforce => return Err(Stop::Refuse(refusing)),

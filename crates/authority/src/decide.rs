@@ -2,10 +2,11 @@
 
 use crate::Error;
 use crate::authority::Authority;
+use crate::bound::Bound;
 use crate::leaf::Leaf;
 use marque_api::{Code, Problem};
-use marque_model::{Action, Content, Effect, Grade, Mode, SubjectId};
-use marque_policy::{Act, Answer, Circumstances, Facts, Policies, Principal, Resource, SessionFacts, Verdict};
+use marque_model::{Effect, Grade, Mode, SubjectId};
+use marque_policy::{Act, Answer, Circumstances, Facts, Policies, Principal, Resource, SessionFacts, Use, Verdict};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -140,27 +141,14 @@ fn policy_error(rules: &[Arc<str>]) -> Problem {
     Problem::new(Code::POLICY_ERROR, which, "tell whoever keeps the policies; nothing was sent")
 }
 
-/// The facts of one action of that leaf.
-pub(crate) fn facts(leaf: &Leaf, action: &Action, moment: &Moment) -> Facts {
-    let principal = Principal {
-        human: leaf.human.to_string(),
-        agent: leaf.agent.to_string(),
-        depth: leaf.depth,
-        session: leaf.session.to_string(),
-    };
-    let mut facts = Facts::of(action, principal, leaf.grade, leaf.mode, moment.facts);
-    facts.context.accepted = leaf.accepted.to_vec();
-    facts
-}
-
 /// What the verdict on that action means for it.
-pub(crate) fn judge(policies: &Arc<Policies>, facts: Facts, action: &Action, index: usize, digest: [u8; 32]) -> Judged {
-    let refuse = |problem: Problem, rules: &[Arc<str>], facts: Facts| {
-        let basis = Some(Arc::new(Basis { facts, policies: policies.clone() }));
+pub(crate) fn judge(bound: &Bound, of: &Use<'_>, index: usize, digest: [u8; 32]) -> Judged {
+    let refuse = |problem: Problem, rules: &[Arc<str>]| {
+        let basis = Some(Arc::new(Basis { facts: bound.facts(of), policies: bound.policies().clone() }));
         Judged::Refuse(Box::new(Refusing { problem, rule: (!rules.is_empty()).then(|| joined(rules)), basis }))
     };
-    let what = |because: &str| format!("`{} {}` on `{}`: {because}", action.service, action.operation, action.resource);
-    match policies.decide(&facts) {
+    let what = |because: &str| format!("`{} {}` on `{}`: {because}", of.service, of.operation, of.resource);
+    match bound.decide(of) {
         Verdict::Allow => Judged::Pass,
         Verdict::Ask { group, rules, because, uses, ttl_s } => Judged::Ask(Question {
             index,
@@ -172,22 +160,22 @@ pub(crate) fn judge(policies: &Arc<Policies>, facts: Facts, action: &Action, ind
             ttl_s,
         }),
         Verdict::Deny { rules, because, next_step } => {
-            let code = if only_too_long(policies, &facts, action) { Code::NOT_ASKABLE } else { Code::POLICY };
-            refuse(Problem::new(code, what(&because), &*next_step), &rules, facts)
+            let code = if only_too_long(bound, of) { Code::NOT_ASKABLE } else { Code::POLICY };
+            refuse(Problem::new(code, what(&because), &*next_step), &rules)
         }
         Verdict::Error { rules } => {
             let shown = Problem::new(Code::POLICY_ERROR, what("a policy could not be evaluated"), "tell the human of this session; nothing was sent");
-            refuse(shown, &rules, facts)
+            refuse(shown, &rules)
         }
     }
 }
 
 /// Whether a human could be asked if the body were short enough to be held.
-fn only_too_long(policies: &Policies, facts: &Facts, action: &Action) -> bool {
-    if action.content != Content::Streamed {
+fn only_too_long(bound: &Bound, of: &Use<'_>) -> bool {
+    if !of.streamed {
         return false;
     }
-    let mut held = facts.clone();
+    let mut held = bound.facts(of);
     held.context.ask_able = true;
-    policies.decide(&held).answer() == Answer::Ask
+    bound.policies().decide(&held).answer() == Answer::Ask
 }

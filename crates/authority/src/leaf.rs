@@ -70,6 +70,8 @@ pub struct Leaf {
     pub asking: tokio::sync::Mutex<()>,
     /// Held from decision to intent where policies look at counts.
     pub turn: tokio::sync::Mutex<()>,
+    /// What policy says about its uses.
+    pub(crate) bound: crate::bound::BoundBox,
     /// What its link grants.
     pub grants: Arc<[Grant]>,
     /// Whether any limit on bytes stands in its chain.

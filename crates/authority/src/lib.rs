@@ -15,6 +15,7 @@
 pub mod admit;
 mod asks;
 pub mod authority;
+mod bound;
 pub mod clock;
 mod contain;
 pub mod control;

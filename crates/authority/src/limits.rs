@@ -35,6 +35,9 @@ pub const ASK_RETRY_S: u32 = 5;
 /// Times that one request is decided on before it is refused because the session's facts keep changing, or because it is
 /// asked about again and again.
 pub const DECISIONS_MAX: usize = 16;
+/// Classes of uses (service, operation, effect, branch or not) that a leaf's policies are worked out for; further ones are
+/// judged without.
+pub const POLICY_CLASSES_MAX: usize = 1_024;
 /// Longest name of a policy pack.
 pub const PACK_NAME_BYTES_MAX: usize = 32;
 /// How long an open question may be answered, in milliseconds.

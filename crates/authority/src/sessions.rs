@@ -138,6 +138,7 @@ impl Authority {
             accepted: asked.accept.as_slice().into(),
             asking: tokio::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            bound: crate::bound::BoundBox::default(),
             has_byte_limit: plan.grants.iter().any(|g| g.limits().bytes.is_some()),
             grants: plan.grants.into(),
             not_after_ms,

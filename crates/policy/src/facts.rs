@@ -91,10 +91,19 @@ impl Resource {
     /// `image@sha256:…` are no branches.
     #[must_use]
     pub fn branch(&self) -> Option<(&str, &str)> {
-        self.name
-            .split_once('@')
-            .filter(|(name, branch)| !name.is_empty() && !branch.is_empty() && !branch.contains(':'))
+        branch_of(&self.name)
     }
+}
+
+/// See [`Resource::branch`].
+pub(crate) fn branch_of(name: &str) -> Option<(&str, &str)> {
+    name.split_once('@').filter(|(name, branch)| !name.is_empty() && !branch.is_empty() && !branch.contains(':'))
+}
+
+/// Whether a resource of that name is a branch: classes of uses differ in that.
+#[must_use]
+pub fn is_branch(name: &str) -> bool {
+    branch_of(name).is_some()
 }
 
 impl Facts {

@@ -13,7 +13,8 @@
 //! never better than a question; a slice leaves out only policies whose head cannot match, so slicing never changes a
 //! verdict. Explanations name rules and the way around them: they are for humans, never for an agent (threats M3).
 //!
-//! *Entry points*: [`Vocabulary::new`], [`Pack::load`], [`Policies::new`], [`Policies::decide`].
+//! *Entry points*: [`Vocabulary::new`], [`Pack::load`], [`Policies::new`], [`Policies::decide`]; on the hot path
+//! [`LeafPolicies`], which settles once what does not change from one use of a leaf to the next.
 //!
 //! *How to test*: `cargo test -p marque-policy`; figures by `cargo run --release -p marque-policy --example
 //! decide_cost`.
@@ -22,6 +23,8 @@ mod assertions;
 mod error;
 mod explain;
 mod facts;
+mod fold;
+mod leaf;
 pub mod limits;
 mod literals;
 mod pack;
@@ -37,7 +40,8 @@ mod tests;
 
 pub use error::{PackError, Problem};
 pub use explain::{Change, Difference, Explanation, Told};
-pub use facts::{Act, Circumstances, Facts, Principal, Resource, SessionFacts};
+pub use facts::{Act, Circumstances, Facts, Principal, Resource, SessionFacts, is_branch};
+pub use leaf::{Bearer, Class, LeafPolicies, Use};
 pub use pack::Pack;
 pub use policies::Policies;
 pub use verdict::{Answer, Verdict};

@@ -83,9 +83,12 @@ impl Policies {
 
     fn slice(&self, facts: &Facts) -> Option<(Prepared, &Slice)> {
         let prepared = self.vocabulary.inner().prepare(facts).ok()?;
-        let slice =
-            self.slices.of(&facts.action.service, &facts.resource.environment, prepared.effect, prepared.is_ref)?;
+        let slice = self.slice_of(facts, &prepared)?;
         Some((prepared, slice))
+    }
+
+    pub(crate) fn slice_of(&self, facts: &Facts, prepared: &Prepared) -> Option<&Slice> {
+        self.slices.of(&facts.action.service, &facts.resource.environment, prepared.effect, prepared.is_ref)
     }
 
     /// The verdict and the determining or erring rules, permits included.
@@ -111,7 +114,7 @@ impl Policies {
             Decision::Allow => Verdict::Allow,
             Decision::Deny => forbidden(&rules),
         };
-        (askable(verdict, facts), rules)
+        (askable(verdict, facts.context.ask_able, facts.context.streamed), rules)
     }
 
     fn sorted<'a>(&self, ids: impl Iterator<Item = &'a PolicyId>) -> Vec<&Rule> {
@@ -132,7 +135,7 @@ impl Policies {
 }
 
 /// Unparsed is never better than a question, whatever the packs say.
-fn ask_unparsed() -> Verdict {
+pub(crate) fn ask_unparsed() -> Verdict {
     Verdict::Ask {
         group: "initiator".into(),
         rules: vec!["unparsed".into()],
@@ -143,10 +146,10 @@ fn ask_unparsed() -> Verdict {
 }
 
 /// A question that nobody can be asked is a denial.
-fn askable(verdict: Verdict, facts: &Facts) -> Verdict {
+pub(crate) fn askable(verdict: Verdict, ask_able: bool, streamed: bool) -> Verdict {
     match verdict {
-        Verdict::Ask { rules, because, .. } if !facts.context.ask_able => {
-            let next_step = match facts.context.streamed {
+        Verdict::Ask { rules, because, .. } if !ask_able => {
+            let next_step = match streamed {
                 true => "send less at once: this is too long to be shown to somebody",
                 false => "nobody can be asked about this here: ask for a grant that covers it",
             };
@@ -157,7 +160,7 @@ fn askable(verdict: Verdict, facts: &Facts) -> Verdict {
 }
 
 /// What the determining `forbid`s say together: one that denies wins over all that ask.
-fn forbidden(rules: &[&Rule]) -> Verdict {
+pub(crate) fn forbidden(rules: &[&Rule]) -> Verdict {
     let denying = rules.iter().find_map(|rule| match &rule.says {
         Says::Deny { next_step } => Some((&rule.because, next_step)),
         _ => None,

@@ -1,12 +1,12 @@
 use super::support::{any_facts, default_policies, policies, vocabulary};
-use crate::{Answer, Pack, Policies};
+use crate::{Answer, Bearer, Facts, LeafPolicies, Pack, Policies, Use, Verdict};
 use proptest::prelude::*;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-static DEFAULTS: LazyLock<Policies> = LazyLock::new(default_policies);
+static DEFAULTS: LazyLock<Arc<Policies>> = LazyLock::new(|| Arc::new(default_policies()));
 
 /// Heads of every form, and conditions that err.
-static FORMS: LazyLock<Policies> = LazyLock::new(|| {
+static FORMS: LazyLock<Arc<Policies>> = LazyLock::new(|| {
     let actions = [
         "action",
         r#"action == Action::"github/git.push""#,
@@ -48,8 +48,92 @@ static FORMS: LazyLock<Policies> = LazyLock::new(|| {
             count += 1;
         }
     }
-    policies(&text)
+    Arc::new(policies(&text))
 });
+
+/// Conditions over everything that is settled once, over what is not, and over both; some err where they are met.
+static CONDITIONS: LazyLock<Arc<Policies>> = LazyLock::new(|| {
+    let parts = [
+        "principal.depth > 0",
+        r#"principal.session == "s-1""#,
+        r#"principal in Human::"h-1""#,
+        r#"principal.human == Human::"h-1""#,
+        "context.grade < 2",
+        r#"context.mode == "observe""#,
+        r#"(context has purpose && context.purpose == "x")"#,
+        r#"context.accepted.contains("uncontained")"#,
+        r#"resource.environment == "production""#,
+        r#"resource.service like "post*""#,
+        r#"resource in Env::"dev""#,
+        "resource is Ref",
+        r#"resource.name like "acme/*""#,
+        r#"resource in Resource::"github/acme/web""#,
+        "context.session.uses > 3",
+        "context.session.destructive + context.session.grants > principal.depth",
+        "context.session.read_untrusted",
+        "context.streamed",
+        "context.ask_able",
+        r#"(context.attributes.hasTag("branch") && context.attributes.getTag("branch") == "main")"#,
+        r#"action in Action::"any/write""#,
+        r#"action in [Action::"github/any", Action::"slack/any"]"#,
+        "context.session.uses * 9223372036854775807 > 1",
+        "principal.depth * 9223372036854775807 > 1",
+    ];
+    let mut text = String::new();
+    let mut add = |condition: String| {
+        let count = text.matches("@id").count();
+        let says = if count % 2 == 0 { r#"@deny("no")"# } else { r#"@ask("owners")"# };
+        text.push_str(&format!(
+            "@id(\"c-{count}\") {says} @because(\"b\") forbid (principal, action, resource) when {{ {condition} }};\n"
+        ));
+    };
+    for (at, part) in parts.iter().enumerate() {
+        let next = parts[(at * 7 + 5) % parts.len()];
+        let third = parts[(at * 11 + 3) % parts.len()];
+        // The last two alone would be all that is ever seen.
+        if at + 2 < parts.len() && at % 3 == 0 {
+            add((*part).to_owned());
+        }
+        add(format!("{part} && {next} && !({third})"));
+        add(format!("!({part} || {next}) && {third}"));
+        add(format!("(if {part} then {next} else {third}) && {next}"));
+    }
+    Arc::new(policies(&text))
+});
+
+/// The verdict by a class that is made for `first`, on `facts`.
+fn by_class(policies: &Arc<Policies>, first: &Facts, facts: &Facts) -> Option<Verdict> {
+    let bearer = Bearer {
+        principal: facts.principal.clone(),
+        environment: facts.resource.environment.clone(),
+        grade: facts.context.grade,
+        mode: facts.context.mode,
+        purpose: facts.context.purpose.clone(),
+        accepted: facts.context.accepted.clone(),
+    };
+    let leaf = LeafPolicies::new(policies.clone(), bearer);
+    leaf.class(&as_use(first)).map(|class| leaf.decide(&class, &as_use(facts)))
+}
+
+fn as_use(facts: &Facts) -> Use<'_> {
+    Use {
+        service: &facts.action.service,
+        operation: &facts.action.operation,
+        effect: facts.action.effect,
+        resource: &facts.resource.name,
+        attributes: &facts.context.attributes,
+        session: facts.context.session,
+        streamed: facts.context.streamed,
+    }
+}
+
+/// What Cedar says of all policies together, about the same use.
+fn expected(policies: &Policies, facts: &Facts) -> Option<Verdict> {
+    let mut facts = facts.clone();
+    facts.resource.attributes.clear();
+    facts.context.ask_able = !facts.context.streamed;
+    Some(policies.decide_unsliced(&facts))
+}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
@@ -58,6 +142,23 @@ proptest! {
     fn slicing_never_changes_a_verdict(facts in any_facts()) {
         prop_assert_eq!(DEFAULTS.decide(&facts), DEFAULTS.decide_unsliced(&facts));
         prop_assert_eq!(FORMS.decide(&facts), FORMS.decide_unsliced(&facts));
+    }
+
+    #[test]
+    fn what_is_settled_once_never_changes_a_verdict(facts in any_facts(), others in any_facts()) {
+        for policies in [&*DEFAULTS, &*FORMS, &*CONDITIONS] {
+            prop_assert_eq!(by_class(policies, &facts, &facts), expected(policies, &facts));
+            // The class was made for another use of its kind.
+            let mut first = others.clone();
+            first.principal = facts.principal.clone();
+            first.action = facts.action.clone();
+            first.resource.environment = facts.resource.environment.clone();
+            let (of, fixed) = (&mut first.context, &facts.context);
+            (of.grade, of.mode, of.purpose, of.accepted) = (fixed.grade, fixed.mode, fixed.purpose.clone(), fixed.accepted.clone());
+            if first.resource.branch().is_some() == facts.resource.branch().is_some() {
+                prop_assert_eq!(by_class(policies, &first, &facts), expected(policies, &facts));
+            }
+        }
     }
 
     #[test]
