@@ -36,6 +36,10 @@ use std::process::ExitCode;
 #[cfg(feature = "switches")]
 const _: () = assert!(env!("CARGO_BIN_NAME").len() == "marque-switched".len(), "build `--bin marque-switched` alone");
 
+/// A recorded use is made on one thread and dropped on another, which the system's allocator pays for twice.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
