@@ -2,21 +2,22 @@
 //! change from one use to the next, and neither does what an operation is: what policies say about that is settled once
 //! for each class of uses, and a decision evaluates what is left.
 
+use crate::compiled::Condition;
 use crate::facts::{Act, Circumstances, Facts, Principal, Resource, SessionFacts, branch_of};
-use crate::fold::{Folded, bool_of, fold, mentions_session};
+use crate::fold::{Folded, fold, mentions_session};
 use crate::limits::{ATTRIBUTES_MAX, FACT_BYTES_MAX};
 use crate::policies::{Policies, askable};
 use crate::rule::Says;
 use crate::slice::index_of;
 use crate::verdict::Verdict;
 use cedar_policy_core::ast::{
-    Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, Expr, PartialValue, Request, Value,
+    Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, PartialValue, Request, Value,
 };
 use cedar_policy_core::entities::{Entities, NoEntitiesSchema, TCComputation};
 use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 use marque_model::{Effect, Grade, Mode};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// What all uses of a leaf have in common.
@@ -66,7 +67,7 @@ pub struct LeafPolicies {
 #[derive(Debug)]
 struct Open {
     index: usize,
-    condition: Expr,
+    condition: Condition,
 }
 
 /// What the policies say about all uses of one leaf that do one thing to one kind of resource.
@@ -76,7 +77,8 @@ pub struct Class {
     settled: Vec<usize>,
     open: Vec<Open>,
     counters: bool,
-    /// Some open rule looks at what happened before.
+    /// Some open rule is evaluated by Cedar, and may look at what happened before.
+    cedar: bool,
     session: bool,
     unparsed: bool,
     principal: EntityUIDEntry,
@@ -187,6 +189,7 @@ impl LeafPolicies {
             settled: Vec::new(),
             open: Vec::new(),
             counters: false,
+            cedar: false,
             session: false,
             unparsed: prepared.effect == Effect::Unparsed,
             principal,
@@ -211,6 +214,8 @@ impl LeafPolicies {
                 Folded::Open(condition) => {
                     class.counters |= self.policies.rules.get(index).is_none_or(|rule| rule.counters);
                     class.session |= mentions_session(&condition);
+                    let condition = Condition::of(&condition, prepared.is_ref);
+                    class.cedar |= condition.needs_cedar();
                     class.open.push(Open { index, condition });
                 }
             }
@@ -245,17 +250,16 @@ impl LeafPolicies {
         if class.open.is_empty() {
             return self.conclude(class, class.settled.iter().copied(), of);
         }
-        let Some((request, entities)) = class.request(of) else { return Verdict::Error { rules: Vec::new() } };
-        let evaluator = Evaluator::new(request, &entities, Extensions::none());
-        let none = HashMap::new();
+        let asked = if class.cedar { class.request(of) } else { None };
+        let evaluator = asked.as_ref().map(|(request, entities)| Evaluator::new(request.clone(), entities, Extensions::none()));
         let mut holding = class.settled.clone();
         let mut erring = Vec::new();
         for open in &class.open {
-            match evaluator.interpret(&open.condition, &none).map(|value| bool_of(&value.value)) {
-                Ok(Some(true)) => holding.push(open.index),
-                Ok(Some(false)) => {}
+            match open.condition.holds(of, evaluator.as_ref()) {
+                Some(true) => holding.push(open.index),
+                Some(false) => {}
                 // Cedar would leave out a policy that errs, a `forbid` too (threats C2).
-                Ok(None) | Err(_) => erring.extend(self.policies.rules.get(open.index)),
+                None => erring.extend(self.policies.rules.get(open.index)),
             }
         }
         if !erring.is_empty() {

@@ -20,6 +20,7 @@
 //! decide_cost`.
 
 mod assertions;
+mod compiled;
 mod error;
 mod explain;
 mod facts;
