@@ -76,6 +76,7 @@ targets! {
     "journal/verifier-key" => journal::verifier_key,
     "model/event" => model::event,
     "model/id" => model::id,
+    "model/registry" => model::registry,
     "model/target" => model::target,
     "policy/assertions" => outside::policy_assertions,
     "policy/pack" => outside::policy_pack,

@@ -60,6 +60,8 @@ codes! {
     CREDENTIAL_NONE = 2109, 403, "no credential fits this request";
     /// A delegated link asks for more than its parent has.
     WIDER = 2110, 403, "the delegation asks for more than its parent has";
+    /// Nobody registered where the resource belongs.
+    ENVIRONMENT_UNKNOWN = 2111, 403, "nobody registered which environment the resource belongs to";
     /// A policy forbids.
     POLICY = 3107, 403, "a policy refuses this action";
     /// A policy could not be evaluated.

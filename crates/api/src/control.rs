@@ -71,6 +71,59 @@ pub struct CredentialAdd {
     pub resources: Vec<String>,
 }
 
+/// `POST /v1/environments` and `POST /v1/environments/remove`. Acts that widen authority.
+#[derive(Serialize, Deserialize)]
+pub struct EnvironmentChange {
+    /// The passphrase.
+    pub passphrase: String,
+    /// `host`, `account`, `database` or `resource`.
+    pub kind: String,
+    /// The service; empty for hosts.
+    pub service: String,
+    /// Its name or pattern.
+    pub name: String,
+    /// Where it belongs; not looked at when it is removed.
+    pub environment: String,
+}
+
+/// `POST /v1/environments/check`.
+#[derive(Serialize, Deserialize)]
+pub struct EnvironmentAsked {
+    /// `host`, `account`, `database` or `resource`.
+    pub kind: String,
+    /// The service; empty for hosts.
+    pub service: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Answer to `POST /v1/environments/check`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnvironmentFound {
+    /// `registered`; `unknown`, where its service is registered by resource and no entry names it; `not registered`.
+    pub state: String,
+    /// Where it belongs.
+    pub environment: Option<String>,
+    /// The entry that says so.
+    pub entry: Option<String>,
+}
+
+/// One entry of the environment registry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnvironmentView {
+    /// Where it belongs.
+    pub environment: String,
+    /// `host`, `account`, `database` or `resource`.
+    pub kind: String,
+    /// The service; empty for hosts.
+    pub service: String,
+    /// Its name or pattern.
+    pub name: String,
+    /// After a change: credentials that are for another environment than their hosts, so that their uses are refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refuses: Vec<String>,
+}
+
 /// `POST /v1/services`. An act that widens authority.
 #[derive(Serialize, Deserialize)]
 pub struct ServiceApply {
@@ -418,6 +471,9 @@ pub struct UseView {
     pub from: Option<u64>,
     /// Codes that observe mode recorded and did not apply.
     pub would_deny: Vec<String>,
+    /// What refused it: rules of policies, or an entry of the environment registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 /// Why the last request of a session was refused.

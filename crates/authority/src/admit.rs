@@ -5,6 +5,7 @@ use crate::asks::{Standing, said_no};
 use crate::bound::{Bound, use_of};
 use crate::decide::{self, Judged, Moment, Question, Refusing};
 use crate::contain::{Chosen, contain, note};
+use crate::environments::{self, Belongs};
 pub use crate::intended::{Brings, Meaning, Request};
 use crate::leaf::{Candidate, Leaf, Road};
 use crate::settle::NOT_SENT;
@@ -15,7 +16,7 @@ use marque_api::{Code, Problem, problem::Retry};
 use marque_detect::Secret;
 use marque_detect::scrub::Needles;
 use marque_model::event::{Draft, UseIntent};
-use marque_model::{Action, AskId, CredentialId, Mode, Refusal, action::Binding};
+use marque_model::{Action, AskId, Content, CredentialId, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
 use marque_policy::SessionFacts;
 use marque_switch::guard_off;
@@ -133,7 +134,7 @@ impl Authority {
         let counted = policies.uses_counters_at_all() && planned.iter().any(looks);
         let _turn = if counted { Some(leaf.turn.lock().await) } else { None };
         let moment = self.moment(leaf).or_else(|| guard_off("I6").then(Moment::default)).ok_or_else(|| over(leaf))?;
-        self.decide(leaf, &bound, &moment, &mut planned, &mut chosen)?;
+        self.decide(leaf, road, request, &bound, &moment, &mut planned, &mut chosen)?;
         let held = Held { moment, counted };
         let bytes_max = self.byte_cap(leaf, &chosen);
         let mut intents = Vec::with_capacity(planned.len());
@@ -169,23 +170,46 @@ impl Authority {
         }
     }
 
+    /// Refuses what belongs to another environment, in every mode; says whether nobody registered where it belongs (I8).
+    fn place(&self, leaf: &Leaf, road: &Road, request: &Request, moment: &Moment, index: usize, credentialed: bool) -> Result<bool, Stop> {
+        let (Some(registry), Some(meaning)) = (&moment.registry, request.meanings.get(index)) else { return Ok(false) };
+        match environments::belongs(registry, leaf, road, request, meaning) {
+            Belongs::Elsewhere(entry) if !guard_off("I8") => {
+                let refusing = environments::refusal(leaf, &environments::name_of(road, meaning), entry);
+                Err(Stop::Refuse(Box::new(refusing)))
+            }
+            Belongs::Here | Belongs::Elsewhere(_) => Ok(false),
+            Belongs::Unknown => Ok(credentialed),
+        }
+    }
+
     /// Judges every meaning; one that is refused refuses the request, one that is asked about asks for it. In observe mode
     /// what policy says is noted and passes.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one attempt, given by name at the one call")]
     fn decide(
         &self,
         leaf: &Arc<Leaf>,
+        road: &Road,
+        request: &Request,
         bound: &Bound,
         moment: &Moment,
         planned: &mut [Planned],
         chosen: &mut Chosen<'_>,
     ) -> Result<(), Stop> {
         let mut questions = Vec::new();
-        let mut moment = *moment;
+        let mut moment = moment.clone();
         for (index, one) in planned.iter_mut().enumerate() {
+            let unknown = self.place(leaf, road, request, &moment, index, chosen.candidate.is_some())?;
             let use_ = use_of(&one.action, moment.facts);
             // A request of several meanings is several uses: the second is judged as if the first were admitted.
             moment.count(one.action.effect);
-            let judged = decide::judge(bound, &use_, index, one.digest);
+            let mut judged = decide::judge(bound, &use_, index, one.digest);
+            if unknown && leaf.mode == Mode::Enforce {
+                let name = request.meanings.get(index).map(|meaning| environments::name_of(road, meaning)).unwrap_or_default();
+                judged = environments::unknown(judged, &name, index, one.digest, one.action.content != Content::Streamed);
+            } else if unknown {
+                note(&mut chosen.would_deny, Code::ENVIRONMENT_UNKNOWN);
+            }
             match judged {
                 Judged::Pass => {}
                 Judged::Refuse(refusing) if leaf.mode == Mode::Enforce => return Err(Stop::Refuse(refusing)),
@@ -345,6 +369,11 @@ impl Authority {
     pub async fn pass_host(&self, leaf: &Arc<Leaf>, target: &marque_model::Target) -> Result<Permit, Problem> {
         if leaf.is_over() || leaf.mode != Mode::Observe {
             return Err(over(leaf));
+        }
+        let elsewhere = self.moment(leaf).and_then(|moment| moment.host_elsewhere(leaf, target)).filter(|_| !guard_off("I8"));
+        if let Some(refusing) = elsewhere {
+            self.note_host_refusal(leaf, target.host().to_owned(), &refusing);
+            return Err(refusing.problem);
         }
         let event = marque_model::event::HostPassed { host: format!("{}:{}", target.host(), target.port()), count: 1 };
         let draft = Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());

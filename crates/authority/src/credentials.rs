@@ -148,6 +148,7 @@ impl Authority {
         if asked.name.is_empty() || asked.environment.is_empty() {
             return Err(input("a credential needs a name and an environment", "add `--env staging`"));
         }
+        self.check_hosts(&places, &asked.pins, &asked.environment)?;
         let (source, mut text) = match (asked.value.take(), asked.reference.take()) {
             (Some(value), None) => ("value", value),
             (None, Some(reference)) => (reference_kind(&reference)?, reference),

@@ -20,8 +20,10 @@ pub struct Basis {
 }
 
 /// The facts of a session at one moment. A decision holds for that moment: the committer checks that it has not passed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Moment {
+    /// What belongs where; none where nothing is registered. Every change moves the epoch on.
+    pub(crate) registry: Option<Arc<marque_model::registry::Index>>,
     pub(crate) facts: SessionFacts,
     pub(crate) epoch: u64,
     pub(crate) uses: u64,
@@ -88,7 +90,7 @@ impl Authority {
             grants: count(Effect::Grant),
             read_untrusted: seen.read_untrusted,
         };
-        Some(Moment { facts, epoch: seen.epoch, uses: seen.uses })
+        Some(Moment { registry: state.registry.index().cloned(), facts, epoch: seen.epoch, uses: seen.uses })
     }
 
     /// Judges one of Marque's own acts for a human. The passphrase was checked before, and the local owner is in every

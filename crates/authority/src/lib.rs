@@ -21,6 +21,7 @@ mod contain;
 pub mod control;
 mod credentials;
 pub mod decide;
+mod environments;
 mod error;
 mod intended;
 mod intent;

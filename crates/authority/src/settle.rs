@@ -88,14 +88,18 @@ impl Authority {
 
     /// A refusal that the gateway found by itself: a host, a framing error, an address.
     pub fn refused_by_gateway(&self, leaf: &Arc<Leaf>, host: String, problem: &Problem) {
+        self.note_host_refusal(leaf, host, &problem.clone().into());
+    }
+
+    pub(crate) fn note_host_refusal(&self, leaf: &Arc<Leaf>, host: String, refusing: &Refusing) {
         let kind = Kind {
-            code: problem.code.number(),
+            code: refusing.problem.code.number(),
             service: host.clone(),
             operation: "connect".into(),
             effect: Effect::Unparsed,
-            rule: None,
+            rule: refusing.rule.clone(),
         };
-        self.note_refusal(leaf, kind, host, &problem.clone().into());
+        self.note_refusal(leaf, kind, host, refusing);
     }
 }
 

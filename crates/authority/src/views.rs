@@ -95,7 +95,11 @@ impl Authority {
         // Rule, line and the way around it are for humans; an explanation costs some hundred decisions.
         let explained = last.basis.as_ref().filter(|_| !inside).map(|basis| basis.policies.explain(&basis.facts));
         Ok(Why {
-            rules: explained.iter().flat_map(|e| &e.rules).map(told).collect(),
+            rules: match &explained {
+                Some(explained) => explained.rules.iter().map(told).collect(),
+                // What no policy said: an entry of the registry.
+                None => last.rule.clone().filter(|_| !inside).into_iter().collect(),
+            },
             counterfactual: explained.as_ref().and_then(|e| e.counterfactual.as_ref()).map(ToString::to_string),
             schema: "marque/why.v1".into(),
             request: last.request.clone(),
@@ -158,6 +162,7 @@ impl Authority {
             leaf: (!head.leaf.is_empty()).then(|| head.leaf.to_owned()),
             from: None,
             would_deny: Vec::new(),
+            rule: None,
         };
         match event {
             Event::LinkRegister(link) => {
@@ -198,6 +203,7 @@ impl Authority {
                 operation: denied.operation.clone(),
                 effect: denied.effect.to_string(),
                 result: format!("MQ-{} ×{}", denied.code, denied.count),
+                rule: denied.rule.clone(),
                 ..base
             }),
             Event::HostPassed(passed) => lineage.uses.push(UseView {

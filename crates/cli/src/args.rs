@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Service profiles: list, show, check, apply.
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Environments: which hosts, accounts and resources belong to which.
+    #[command(subcommand)]
+    Environment(EnvironmentCommand),
     /// Approvals: what waits for a human, and the answers.
     #[command(subcommand)]
     Approval(ApprovalCommand),
@@ -258,6 +261,37 @@ pub(crate) enum ServiceCommand {
     Apply {
         /// The file.
         file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnvironmentCommand {
+    /// Register something to an environment: `production resource github 'acme/payments-*'`. Needs the passphrase.
+    Add {
+        /// The environment.
+        environment: String,
+        /// `host NAME`, `account SERVICE NAME`, `database SERVICE NAME`, `resource SERVICE PATTERN`.
+        #[arg(required = true, num_args = 2..=3, value_name = "WHAT")]
+        what: Vec<String>,
+    },
+    /// Every entry.
+    List,
+    /// The entries of one environment.
+    Show {
+        /// The environment.
+        environment: String,
+    },
+    /// Where something belongs, and which entry says so.
+    Check {
+        /// `host NAME`, `account SERVICE NAME`, `database SERVICE NAME`, `resource SERVICE NAME`.
+        #[arg(required = true, num_args = 2..=3, value_name = "WHAT")]
+        what: Vec<String>,
+    },
+    /// Take an entry out. Needs the passphrase.
+    Remove {
+        /// The entry as it was registered.
+        #[arg(required = true, num_args = 2..=3, value_name = "WHAT")]
+        what: Vec<String>,
     },
 }
 

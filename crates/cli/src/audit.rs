@@ -68,8 +68,9 @@ pub(crate) fn print_lineage(lineage: &Lineage) {
             None => credential,
         };
         let resource = view.resource.as_deref().map(|r| format!(" {}", plain(r))).unwrap_or_default();
+        let rule = view.rule.as_deref().map(|rule| format!(", {}", plain(rule))).unwrap_or_default();
         print(&format!(
-            "{:>7}  {:<8} {} {}{resource} ({}){credential}: {}",
+            "{:>7}  {:<8} {} {}{resource} ({}){credential}: {}{rule}",
             view.seq,
             view.what,
             plain(&view.service),

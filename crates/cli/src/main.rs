@@ -15,6 +15,7 @@ mod audit;
 mod auth;
 mod connect;
 mod credential;
+mod environment;
 mod explain;
 mod gate;
 mod out;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Credential(ref command) => credential::main(&cli.global, command),
         Command::Audit(ref command) => audit::main(&cli.global, command),
         Command::Service(ref command) => service::main(&cli.global, command),
+        Command::Environment(ref command) => environment::main(&cli.global, command),
         Command::Approval(ref command) => approval::main(&cli.global, command),
         Command::Policy(ref command) => policy::main(&cli.global, command),
         Command::Why(ref args) => session::why(&cli.global, args),

@@ -6,7 +6,7 @@ use crate::event::{
     AskAnswer, AskOpen, CredentialAdd, Draft, Event, LinkRegister, SessionOpen, UseIntent, UseOutcome,
 };
 use crate::ids::SessionId;
-use crate::judge::Refusal;
+use crate::judge::{Refusal, selector};
 use crate::lease::{Lease, LeaseState};
 use crate::session::{Facts, Mode, Phase, Session};
 use crate::state::{Ask, AskPhase, Credential, LinkState, OpenUse, Path, State};
@@ -62,6 +62,15 @@ impl State {
             Event::Apply(event) => {
                 self.applied.insert((event.what.clone(), event.name.clone()), event.digest);
             }
+            Event::EnvironmentAdd(event) => {
+                let selector = selector(&event.kind, &event.service, &event.name)?;
+                self.registry.add(selector, event.environment.clone());
+                self.redecide();
+            }
+            Event::EnvironmentRemove(event) => {
+                self.registry.remove(&selector(&event.kind, &event.service, &event.name)?);
+                self.redecide();
+            }
             Event::Tainted(_) => {
                 if let Some(session) = draft.session.and_then(|id| self.sessions.get_mut(&id))
                     && !session.facts.read_untrusted
@@ -86,6 +95,13 @@ impl State {
             Event::UseDenied(_) | Event::HostPassed(_) | Event::Erased(_) => {}
         }
         Ok(())
+    }
+
+    /// What every session's decisions rest on has changed: those in flight are made again.
+    fn redecide(&mut self) {
+        for session in self.sessions.values_mut() {
+            session.facts.epoch = session.facts.epoch.saturating_add(1);
+        }
     }
 
     pub(crate) fn verified(&self, links: &[&str], now_ms: u64) -> Result<Verified, Refusal> {

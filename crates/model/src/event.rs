@@ -206,6 +206,26 @@ events! {
         /// SHA-256 of its text.
         3 digest: [u8; 32],
     }
+    /// Something was registered to an environment (I8).
+    EnvironmentAdd = "environment.add" {
+        /// `host`, `account`, `database` or `resource`.
+        1 kind: String,
+        /// The service; empty for hosts.
+        2 service: String,
+        /// Its name or pattern.
+        3 name: String,
+        /// Where it belongs.
+        4 environment: String,
+    }
+    /// An entry was taken out of the registry.
+    EnvironmentRemove = "environment.remove" {
+        /// `host`, `account`, `database` or `resource`.
+        1 kind: String,
+        /// The service; empty for hosts.
+        2 service: String,
+        /// Its name or pattern.
+        3 name: String,
+    }
     /// A use waits for a human.
     AskOpen = "ask.open" {
         /// Its id.

@@ -5,6 +5,7 @@ use crate::budget::{Charge, Limit};
 use crate::event::{AskAnswer, AskOpen, Draft, Event, LinkRegister, SessionOpen, UseIntent};
 use crate::ids::SessionId;
 use crate::limits;
+use crate::registry::Selector;
 use crate::session::{Phase, Session};
 use crate::state::{AskPhase, State};
 use std::sync::Arc;
@@ -48,6 +49,12 @@ pub enum Refusal {
     /// The event makes no sense now: a second opening, an answer to no question.
     #[error("the event does not follow from the state: {0}")]
     Sequence(&'static str),
+}
+
+/// The selector of a record. It is written as it is read, so that one thing has one record.
+pub(crate) fn selector(kind: &str, service: &str, name: &str) -> Result<Selector, Refusal> {
+    let read = Selector::parse(kind, service, name).ok().filter(|s| s.service == service && s.name == name);
+    read.ok_or(Refusal::Sequence("it names nothing that can be registered"))
 }
 
 impl State {
@@ -100,6 +107,18 @@ impl State {
             Event::CredentialRemove(event) => match self.credentials.contains_key(&event.id) {
                 true => Ok(()),
                 false => Err(Refusal::CredentialChanged),
+            },
+            Event::EnvironmentAdd(event) => {
+                let selector = selector(&event.kind, &event.service, &event.name)?;
+                let free = self.registry.judge(&selector, &event.environment);
+                match crate::registry::is_environment(&event.environment) && free.is_ok() {
+                    true => Ok(()),
+                    false => Err(Refusal::Sequence("the registry has it for another environment, or is full")),
+                }
+            }
+            Event::EnvironmentRemove(event) => match self.registry.get(&selector(&event.kind, &event.service, &event.name)?) {
+                Some(_) => Ok(()),
+                None => Err(Refusal::Sequence("it is not registered")),
             },
             Event::LeaseStep(event) => self.judge_lease(event),
             Event::AuthorityStart(event) if event.epoch != self.epoch.saturating_add(1) => {

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod judge;
 pub mod lease;
 pub mod limits;
+pub mod registry;
 pub mod session;
 pub mod state;
 pub mod target;

@@ -26,3 +26,7 @@ pub const LEAF_MS_DEFAULT: u64 = 15 * 60_000;
 pub const APPROVAL_MS_DEFAULT: u64 = 10 * 60_000;
 /// Most links in one chain: link 0 and `marque_chain::limits::HARD_MAX_DEPTH` delegations.
 pub const CHAIN_LINKS_MAX: usize = marque_chain::limits::HARD_MAX_DEPTH as usize + 1;
+/// Most entries of the environment registry.
+pub const REGISTRY_ENTRIES_MAX: usize = 1024;
+/// Longest resource pattern of the environment registry, in bytes.
+pub const REGISTRY_NAME_BYTES_MAX: usize = 512;

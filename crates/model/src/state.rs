@@ -165,6 +165,8 @@ pub struct State {
     pub leases: BTreeMap<LeaseId, Lease>,
     /// Digests in force, by kind and name.
     pub applied: BTreeMap<(String, String), [u8; 32]>,
+    /// Which environment things belong to.
+    pub registry: crate::registry::Registry,
     /// Humans who answered for a session or an approval, to tell that a pseudonym is known.
     pub humans: BTreeMap<SubjectId, u64>,
     pub(crate) links: BTreeMap<u32, LinkState>,

@@ -1,6 +1,7 @@
 //! Events, targets, ids.
 
 use super::{line, text};
+use marque_model::registry::{Pattern, Selector};
 use marque_model::{AskId, CredentialId, Event, InstanceId, LeaseId, Scheme, SessionId, SubjectId, Target};
 
 /// The kind on the first line, then the body; without a line, the body of every kind. A body that is read is the same bytes when
@@ -39,6 +40,23 @@ pub(crate) fn target(input: &[u8]) {
             assert!(target.is_named_by(text), "{text}");
             assert!(target.is_named_by(&target.authority()), "{text}");
             assert_eq!(Target::from_authority(scheme, &target.authority()).ok(), Some(target));
+        }
+    }
+}
+
+/// Kind, service and name on a line each. An entry reads back as itself, and a pattern of resources covers itself.
+pub(crate) fn registry(input: &[u8]) {
+    let (kind, rest) = line(input);
+    let (service, name) = line(rest);
+    let (Some(kind), Some(service), Some(name)) = (text(kind), text(service), text(name)) else { return };
+    if let Ok(pattern) = Pattern::parse(name) {
+        assert!(pattern.covers(&pattern) && pattern.overlaps(&pattern), "{name}");
+    }
+    for kind in [kind, "host", "account", "database", "resource"] {
+        for service in [service, ""] {
+            if let Ok(read) = Selector::parse(kind, service, name) {
+                assert_eq!(Selector::parse(kind, service, &read.name).as_ref(), Ok(&read));
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use marque_api::control::{
-    ApprovalAnswer, CredentialAdd, Init, InitDone, PolicyApply, PolicyRemove, ServiceApply, SessionEnd, SessionOpen, Status, Unseal,
+    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, ServiceApply, SessionEnd, SessionOpen, Status, Unseal,
 };
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
@@ -106,6 +106,20 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             let asked: PolicyRemove = read(body).await?;
             control.open_authority().await?.policy_remove(name, asked, peer.uid).await?;
             json(&serde_json::json!({}))
+        }
+        (&Method::GET, ["v1", "environments"]) => json(&control.open_authority().await?.environment_list()),
+        (&Method::POST, ["v1", "environments"]) => {
+            let asked: EnvironmentChange = read(body).await?;
+            json(&control.open_authority().await?.environment_add(asked, peer.uid).await?)
+        }
+        (&Method::POST, ["v1", "environments", "remove"]) => {
+            let asked: EnvironmentChange = read(body).await?;
+            control.open_authority().await?.environment_remove(asked, peer.uid).await?;
+            json(&serde_json::json!({}))
+        }
+        (&Method::POST, ["v1", "environments", "check"]) => {
+            let asked: EnvironmentAsked = read(body).await?;
+            json(&control.open_authority().await?.environment_check(&asked)?)
         }
         (&Method::POST, ["v1", "services"]) => {
             let asked: ServiceApply = read(body).await?;

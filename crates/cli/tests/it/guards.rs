@@ -153,6 +153,23 @@ fn i7_what_cannot_be_recorded_is_not_done() {
     assert_eq!(use_on_a_full_disk(Some("I7")), (Some(200), 2, 1), "without its guard I7 must be seen to break");
 }
 
+/// A repository that is registered to production, asked for by a staging session whose token opens it: the status, and how often
+/// the upstream saw the token.
+fn use_across_environments(guard_off: Option<&str>) -> (Option<u16>, usize) {
+    let (_house, local) = house(guard_off);
+    let upstream = Upstream::start();
+    let seat = seat_at(&local, &upstream, None);
+    let entry = json!({ "passphrase": PASSPHRASE, "kind": "resource", "service": "github", "name": "acme/pay-*", "environment": "production" });
+    local.call("POST", "/v1/environments", &entry).unwrap();
+    (status(&seat, &upstream, "pay-api"), upstream.server.log().count_saw(&upstream.secret))
+}
+
+#[test]
+fn i8_no_credential_goes_to_another_environment() {
+    assert_eq!(use_across_environments(None), (Some(403), 0));
+    assert_eq!(use_across_environments(Some("I8")), (Some(200), 1), "without its guard I8 must be seen to break");
+}
+
 /// Many equal requests wait for one question; a human says yes for one use. How often the upstream saw the credential, and what
 /// the journal says of it.
 fn uses_of_one_approval(guard_off: Option<&str>) -> (usize, Vec<String>) {

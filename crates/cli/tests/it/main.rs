@@ -13,6 +13,7 @@ mod agents;
 mod answers;
 mod approvals;
 mod clients;
+mod environments;
 mod faults;
 mod git;
 mod guards;

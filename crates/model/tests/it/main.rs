@@ -3,4 +3,5 @@
 
 mod codec;
 mod fold;
+mod registry;
 mod world;
