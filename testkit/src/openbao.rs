@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::{
     error::{Doing, Result, unexpected},
     http::{self, Route},
+    pki::ServerCert,
     proc::{Child, free_port},
     tools::Tools,
 };
@@ -24,6 +25,8 @@ pub struct OpenBao {
     folder: TempDir,
     port: u16,
     root_token: String,
+    scheme: &'static str,
+    route: Route,
 }
 
 impl OpenBao {
@@ -32,6 +35,23 @@ impl OpenBao {
     /// # Errors
     /// When `bao` is missing or a step fails.
     pub fn start(tools: &Tools) -> Result<Self> {
+        Self::start_with(tools, "tls_disable = true", "http", Route::default())
+    }
+
+    /// The same over TLS, with a certificate that names `127.0.0.1` too. `route` has the roots that know it.
+    ///
+    /// # Errors
+    /// As [`OpenBao::start`].
+    pub fn start_tls(tools: &Tools, cert: &ServerCert, route: Route) -> Result<Self> {
+        let keys = TempDir::new().doing("make a folder for keys")?;
+        let (cert_file, key_file) = (keys.path().join("cert.pem"), keys.path().join("key.pem"));
+        fs::write(&cert_file, &cert.cert_pem).doing("write a certificate")?;
+        fs::write(&key_file, &cert.key_pem).doing("write a key")?;
+        let tls = format!("tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"", cert_file.display(), key_file.display());
+        Self::start_with(tools, &tls, "https", route)
+    }
+
+    fn start_with(tools: &Tools, tls: &str, scheme: &'static str, route: Route) -> Result<Self> {
         let (bao, folder) = (
             tools.bao()?,
             TempDir::new().doing("make a folder for OpenBao")?,
@@ -40,9 +60,9 @@ impl OpenBao {
         let path = folder.path().display();
         let configuration = format!(
             "disable_mlock = true\nui = false\n\
-             api_addr = \"http://127.0.0.1:{port}\"\ncluster_addr = \"http://127.0.0.1:{cluster_port}\"\n\
+             api_addr = \"{scheme}://127.0.0.1:{port}\"\ncluster_addr = \"http://127.0.0.1:{cluster_port}\"\n\
              storage \"raft\" {{\n  path = \"{path}/raft\"\n  node_id = \"testkit\"\n}}\n\
-             listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  cluster_address = \"127.0.0.1:{cluster_port}\"\n  tls_disable = true\n}}\n\
+             listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  cluster_address = \"127.0.0.1:{cluster_port}\"\n  {tls}\n}}\n\
              audit \"file\" \"to-file\" {{\n  options = {{\n    file_path = \"{path}/audit.log\"\n  }}\n}}\n"
         );
         fs::create_dir(folder.path().join("raft")).doing("make a folder")?;
@@ -56,6 +76,8 @@ impl OpenBao {
             folder,
             port,
             root_token: String::new(),
+            scheme,
+            route,
         };
         server.open()?;
         Ok(server)
@@ -110,7 +132,13 @@ impl OpenBao {
     /// Its base URL (`BAO_ADDR`, `VAULT_ADDR`).
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// The root token.
@@ -183,7 +211,7 @@ impl OpenBao {
         let skip = usize::from(self.root_token.is_empty());
         let headers = headers.get(skip..).unwrap_or_default();
         let answer = http::send(
-            &Route::default(),
+            &self.route,
             method,
             &format!("{}{path}", self.url()),
             headers,

@@ -126,6 +126,8 @@ codes! {
     CONTAINMENT = 5109, 403, "the containment on this machine is too weak for this session";
     /// Two events contradict each other.
     CONFLICT = 5110, 409, "the request does not fit what happened before";
+    /// The reference of a credential gives no value.
+    REFERENCE = 5111, 503, "the reference of a credential gives no value";
     /// The journal, a proof or a signature does not verify.
     TAMPERED = 6101, 500, "the journal does not verify";
     /// Records that no outside witness has seen.

@@ -59,7 +59,7 @@ pub struct CredentialAdd {
     pub environment: String,
     /// The value, or none where `reference` names it.
     pub value: Option<String>,
-    /// `env:NAME`, `file:PATH`, `cmd:…`, `vault:PATH#FIELD`.
+    /// `env:NAME`, `file:PATH`, `cmd:…`, `vault:MOUNT/PATH#FIELD`.
     pub reference: Option<String>,
     /// Origins by alias of the profile: `api=https://api.github.com`. Empty: the profile's own hosts.
     pub hosts: Vec<String>,
@@ -450,7 +450,7 @@ pub struct UseView {
     pub seq: u64,
     /// Milliseconds since 1970.
     pub time_ms: u64,
-    /// `allowed`, `denied`, `asked`, `approved`.
+    /// `allowed`, `denied`, `asked`, `approved`; `own` for what marque did itself.
     pub what: String,
     /// Service.
     pub service: String,

@@ -15,7 +15,7 @@ use crate::machine::Entry;
 use marque_api::{Code, Problem, problem::Retry};
 use marque_detect::Secret;
 use marque_detect::scrub::Needles;
-use marque_model::event::{Draft, UseIntent};
+use marque_model::event::{Draft, PRINCIPAL_AGENT, UseIntent};
 use marque_model::{Action, AskId, Content, CredentialId, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
 use marque_policy::SessionFacts;
@@ -28,6 +28,8 @@ use std::sync::Arc;
 #[must_use = "a permit that is not settled is charged in full"]
 pub struct Permit {
     pub(crate) leaf: Arc<Leaf>,
+    /// The credential whose value was read by reference for it.
+    pub(crate) referred: Option<(CredentialId, u32)>,
     pub(crate) intents: Vec<u64>,
     pub(crate) settled: bool,
 }
@@ -145,14 +147,16 @@ impl Authority {
                 Ok(seq) => intents.push(seq),
                 Err(stop) => {
                     // Nothing was sent: what was admitted for the other meanings is given back.
-                    let permit = Permit { leaf: leaf.clone(), intents, settled: false };
+                    let permit = Permit { leaf: leaf.clone(), referred: None, intents, settled: false };
                     self.settle(permit, NOT_SENT);
                     return Err(stop);
                 }
             }
         }
-        let permit = Permit { leaf: leaf.clone(), intents, settled: false };
-        match self.attach(leaf, chosen.candidate.filter(|c| request.brings.leaves(&c.placement))).await {
+        let attached = chosen.candidate.filter(|c| request.brings.leaves(&c.placement));
+        let referred = attached.filter(|c| c.by_reference).map(|c| (c.id, c.version));
+        let permit = Permit { leaf: leaf.clone(), referred, intents, settled: false };
+        match self.attach(leaf, attached, permit.seq()).await {
             Ok(attachment) => {
                 let (needles, guessable) = leaf.needles.current();
                 let credential = chosen.candidate.map(|c| (c.id, c.version));
@@ -264,7 +268,7 @@ impl Authority {
             ask,
             origin: action.target.origin(),
             would_deny: chosen.would_deny.clone(),
-            principal: 1,
+            principal: PRINCIPAL_AGENT,
         };
         let mut draft = Draft::new(intent).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
         draft.cause = request.brings.source.as_ref().map(|source| source.seq);
@@ -290,12 +294,16 @@ impl Authority {
         &self,
         leaf: &Arc<Leaf>,
         candidate: Option<&Candidate>,
+        cause: u64,
     ) -> Result<Option<(Placement, Secret)>, crate::Error> {
         let Some(candidate) = candidate else { return Ok(None) };
         let key = (candidate.id, candidate.version);
-        let value = self.credential_value(key).await?;
+        let (value, fresh) = match candidate.by_reference {
+            true => self.referred(leaf, candidate, cause).await?,
+            false => (self.credential_value(key).await?, false),
+        };
         marque_switch::fail_point("use.attached");
-        if !leaf.needles.has(key) {
+        if fresh || !leaf.needles.has(key) {
             let mut forms = vec![Secret::new(value.expose().to_vec())];
             forms.extend(candidate.placement.scrub_extras(&value));
             leaf.needles.add(key, forms)?;
@@ -378,6 +386,6 @@ impl Authority {
         let event = marque_model::event::HostPassed { host: format!("{}:{}", target.host(), target.port()), count: 1 };
         let draft = Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
         self.append(draft.into()).await.map_err(|e| e.to_problem())?;
-        Ok(Permit { leaf: leaf.clone(), intents: Vec::new(), settled: false })
+        Ok(Permit { leaf: leaf.clone(), referred: None, intents: Vec::new(), settled: false })
     }
 }

@@ -7,14 +7,15 @@ use crate::services::Services;
 use crate::signer::{Keys, SignerClient};
 use crate::{Error, random, services};
 use marque_detect::Secret;
-use marque_model::{CredentialId, InstanceId, SessionId, State};
+use marque_model::{CredentialId, InstanceId, SessionId, State, Target};
 use marque_store::disk::{RealDisk, replace_file};
 use marque_store::{Ack, Journal, Mark, MarkFile};
 use marque_switch::fail_point;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -42,6 +43,29 @@ pub struct Listener {
     pub ca_pem: String,
 }
 
+/// One GET of the authority's own.
+pub struct Fetch {
+    /// Where to.
+    pub target: Target,
+    /// Addresses that it is pinned to.
+    pub pins: Vec<IpAddr>,
+    /// Path and query.
+    pub path: String,
+    /// Header fields; a credential is among them.
+    pub headers: hyper::HeaderMap,
+}
+
+/// What came back.
+pub struct Fetched {
+    /// The status.
+    pub status: u16,
+    /// The whole body.
+    pub body: Secret,
+}
+
+/// A request on its way, and the gateway's problem where none came back.
+pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, marque_api::Problem>> + Send>>;
+
 /// The gateway, as the authority needs it: a listener for each leaf, gone when the leaf is.
 pub trait Listeners: Send + Sync + 'static {
     /// Opens a listener that names exactly this leaf.
@@ -51,6 +75,8 @@ pub trait Listeners: Send + Sync + 'static {
     fn open(&self, leaf: &Arc<Leaf>) -> Result<Listener, Error>;
     /// Closes it and cuts what runs through it.
     fn close(&self, leaf: &Arc<Leaf>);
+    /// Sends a request of the authority's own: the same dialling, floor and certificates as for any other.
+    fn fetch(&self, what: Fetch) -> Fetching;
 }
 
 /// The authority. Shared by the gateway and the local API.

@@ -1,6 +1,8 @@
 //! Stored credentials: added by an act that widens authority, opened only for a permit.
 
 use crate::authority::Authority;
+use crate::references::Reference;
+use crate::vault;
 use crate::{Error, random};
 use marque_api::control::{CredentialAdd as Asked, CredentialView};
 use marque_api::{Code, Problem};
@@ -79,11 +81,26 @@ impl Authority {
         }
     }
 
+    /// Reads a reference as it will be read, and sees that there is a vault where it needs one.
+    fn reference_kind(&self, text: &str, asked: &Asked) -> Result<&'static str, Error> {
+        let reference = Reference::parse(text).map_err(|how| input("that is no reference", how))?;
+        if matches!(reference, Reference::Vault(_)) {
+            if asked.service == vault::SERVICE {
+                return Err(input("a vault's own token cannot be in a vault", "give its value, or an `env:`, `file:` or `cmd:` reference"));
+            }
+            let help = "add its token first: `marque credential add vault --service vault --env ENV --host https://… < token`";
+            self.vault_of(&asked.environment).map_err(|why| input(why, help))?;
+        }
+        Ok(reference.kind())
+    }
+
     fn places_asked(&self, asked: &Asked) -> Result<Vec<Place>, Error> {
         let profile = self.services.read().get(&asked.service).cloned();
         let profile = profile.as_deref();
-        if profile.is_none() && asked.service != "http" {
-            let known: Vec<String> = self.services.read().keys().cloned().chain(["http".to_owned()]).collect();
+        let is_vault = asked.service == vault::SERVICE;
+        if profile.is_none() && asked.service != "http" && !is_vault {
+            let own = ["http".to_owned(), vault::SERVICE.to_owned()];
+            let known: Vec<String> = self.services.read().keys().cloned().chain(own).collect();
             let help = format!("known services: {}", known.join(", "));
             return Err(Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{}` is no service", asked.service), help)));
         }
@@ -107,6 +124,7 @@ impl Authority {
                 Some(profile) => profile.credential().place.get(&alias).cloned().ok_or_else(|| {
                     input(format!("`{alias}` is no host of `{}`", asked.service), "see `marque service show`")
                 })?,
+                None if is_vault => vec![vault::PLACEMENT.parse::<Placement>().map_err(|e| input(e.to_string(), "leave `--place` out"))?],
                 None => Vec::new(),
             };
             let placement = match (&asked.placement, allowed.first()) {
@@ -126,6 +144,11 @@ impl Authority {
                 ));
             }
             out.push(Place { alias, target, placement });
+        }
+        let guarded = |place: &Place| vault::is_guarded(&place.target, &pins_of(&asked.pins, &place.target));
+        if is_vault && (out.len() != 1 || asked.placement.is_some() || !out.iter().all(guarded)) {
+            let help = "give one `--host https://vault.internal:8200`, and a `--pin` where its address is private; no `--place`";
+            return Err(input("a vault has one address, over TLS or pinned to this machine", help));
         }
         Ok(out)
     }
@@ -151,7 +174,7 @@ impl Authority {
         self.check_hosts(&places, &asked.pins, &asked.environment)?;
         let (source, mut text) = match (asked.value.take(), asked.reference.take()) {
             (Some(value), None) => ("value", value),
-            (None, Some(reference)) => (reference_kind(&reference)?, reference),
+            (None, Some(reference)) => (self.reference_kind(&reference, &asked)?, reference),
             _ => return Err(input("a credential is a value or a reference", "give the value on standard input")),
         };
         if source == "value" && text.len() < marque_detect::limits::SECRET_MIN_BYTES {
@@ -225,13 +248,7 @@ impl Authority {
         if let Some(value) = self.values.read().get(&key) {
             return Ok(value.clone());
         }
-        let source = self.state.read().credentials.get(&key.0).map(|c| c.source.clone());
-        let row = self.vault_get(key).await?;
-        let value = match source.as_deref() {
-            Some("value") | None => row,
-            Some(_) => crate::references::resolve(row).await?,
-        };
-        let value = Arc::new(value);
+        let value = Arc::new(self.vault_get(key).await?);
         self.values.write().insert(key, value.clone());
         Ok(value)
     }
@@ -251,15 +268,6 @@ impl Authority {
         }
         Ok(())
     }
-}
-
-fn reference_kind(reference: &str) -> Result<&'static str, Error> {
-    for kind in ["env", "file", "cmd"] {
-        if reference.strip_prefix(kind).is_some_and(|rest| rest.len() > 1 && rest.starts_with(':')) {
-            return Ok(kind);
-        }
-    }
-    Err(input(format!("`{reference}` is no reference"), "write `env:NAME`, `file:/path` or `cmd:program arg`"))
 }
 
 fn view(credential: &Credential) -> CredentialView {

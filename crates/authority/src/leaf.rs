@@ -23,6 +23,8 @@ pub struct Candidate {
     pub placement: Placement,
     /// Resource patterns it is for; empty means every resource.
     pub resources: Vec<String>,
+    /// Its value is elsewhere, and read for each session.
+    pub by_reference: bool,
 }
 
 /// What is known of one destination.
@@ -86,6 +88,8 @@ pub struct Leaf {
     pub roads: HashMap<Target, Arc<Road>>,
     /// Every secret attached in the session, as needles.
     pub needles: NeedleBox,
+    /// What references to credentials gave.
+    pub references: crate::references::References,
     /// Scrub hits by origin.
     pub hits: Mutex<HashMap<Target, HitLedger>>,
     /// Credentials kept from answers, by placeholder.

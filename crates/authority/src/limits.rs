@@ -40,6 +40,16 @@ pub const DECISIONS_MAX: usize = 16;
 pub const POLICY_CLASSES_MAX: usize = 1_024;
 /// Longest name of a policy pack.
 pub const PACK_NAME_BYTES_MAX: usize = 32;
+/// Longest value that a reference may give, in bytes.
+pub const REFERENCE_BYTES_MAX: usize = 64 << 10;
+/// How long a program that gives a value may take.
+pub const REFERENCE_COMMAND_MAX: std::time::Duration = std::time::Duration::from_secs(20);
+/// Least milliseconds between two readings of one reference in one session.
+pub const REFERENCE_GAP_MS: u64 = 1_000;
+/// Values of one reference that a session searches answers for; beyond it the oldest goes.
+pub const REFERENCE_VALUES_MAX: usize = 64;
+/// Longest address in a vault, in bytes.
+pub const VAULT_ADDRESS_BYTES_MAX: usize = 512;
 /// How long an open question may be answered, in milliseconds.
 pub const ASK_MS: u64 = 10 * 60_000;
 /// Hosts of one session's certificate authority.

@@ -1,7 +1,7 @@
 //! The secrets attached in one session, as needles for the scrubber. A new secret makes a new set; readers keep theirs.
 
 use crate::Error;
-use crate::limits::KEPT_NEEDLES_MAX;
+use crate::limits::{KEPT_NEEDLES_MAX, REFERENCE_VALUES_MAX};
 use marque_detect::Secret;
 use marque_detect::scrub::{Needles, SecretId};
 use parking_lot::RwLock;
@@ -56,14 +56,20 @@ impl NeedleBox {
         self.0.read().attached.iter().any(|a| a.key == key)
     }
 
-    /// Adds a credential: the value and what its placement makes of it.
+    /// Adds a credential: the value and what its placement makes of it. What its reference gave before is still searched for.
     ///
     /// # Errors
     /// Where a form is too short to be searched for; such a credential is not attached.
     pub fn add(&self, key: (marque_model::CredentialId, u32), forms: Vec<Secret>) -> Result<(), Error> {
         let mut inner = self.0.write();
-        if inner.attached.iter().any(|a| a.key == key) {
+        let same = |a: &Attached| a.key == key && a.forms.iter().zip(&forms).all(|(a, b)| a.eq_bytes(b.expose()));
+        if inner.attached.iter().any(same) {
             return Ok(());
+        }
+        if inner.attached.iter().filter(|a| a.key == key).count() >= REFERENCE_VALUES_MAX
+            && let Some(oldest) = inner.attached.iter().position(|a| a.key == key)
+        {
+            inner.attached.remove(oldest);
         }
         inner.attached.push(Attached { key, forms });
         inner.rebuild()

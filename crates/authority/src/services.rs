@@ -105,8 +105,8 @@ impl Authority {
         let profile = Profile::parse(&asked.text).map_err(|e| refuse(e.to_string()))?;
         let checked = profile.check().map_err(|all| refuse(all.first().map(ToString::to_string).unwrap_or_default()))?;
         let (name, digest) = (profile.service().to_owned(), profile.digest());
-        if name == "http" {
-            return Err(refuse("`http` is the service without a profile".into()));
+        if name == "http" || name == crate::vault::SERVICE {
+            return Err(refuse(format!("`{name}` is a service without a profile")));
         }
         self.judge_act("service.apply", &name, "", self.subject_of(uid).await?)?;
         let profile = Arc::new(profile);

@@ -12,6 +12,7 @@ use marque_chain::{Agent, Claims, Confirmation, Digest, Grant, Limits, PolicyRef
 use marque_detect::placeholder::Shape;
 use marque_model::event::{Draft, SessionOpen, field};
 use marque_model::session::HumanProof;
+use marque_model::state::Credential;
 use marque_model::{Effect, Grade, Mode, SessionId, SubjectId, Target};
 use marque_switch::fail_point;
 use parking_lot::Mutex;
@@ -146,6 +147,7 @@ impl Authority {
             proxy_secret,
             roads: plan.roads,
             needles: NeedleBox::empty()?,
+            references: crate::references::References::default(),
             hits: Mutex::default(),
             kept: Mutex::default(),
             exposed: Mutex::default(),
@@ -282,7 +284,9 @@ impl Authority {
     fn roads_to_credentials(&self, asked: &Asked, plan: &mut Plan) -> Result<(), Error> {
         let state = self.state.read();
         let mut by_target: BTreeMap<Target, Road> = BTreeMap::new();
-        for credential in state.credentials.values().filter(|c| c.environment == asked.environment) {
+        // A vault's token is the authority's own: no session has a road to it.
+        let for_sessions = |c: &&Credential| c.environment == asked.environment && c.service != crate::vault::SERVICE;
+        for credential in state.credentials.values().filter(for_sessions) {
             let granted = plan.mode == Mode::Observe || plan.grants.iter().any(|g| concerns(g, credential));
             if !granted {
                 continue;
@@ -301,6 +305,7 @@ impl Authority {
                     version: credential.version,
                     placement: place.placement,
                     resources: credential.resources.clone(),
+                    by_reference: credential.source != "value",
                 };
                 let road = by_target.entry(place.target.clone()).or_insert_with(|| Road {
                     target: place.target.clone(),
@@ -407,7 +412,7 @@ fn read_grants(asked: &Asked) -> Result<Vec<Grant>, Error> {
 }
 
 /// Whether a grant can permit any use of that credential.
-fn concerns(grant: &Grant, credential: &marque_model::state::Credential) -> bool {
+fn concerns(grant: &Grant, credential: &Credential) -> bool {
     match grant {
         Grant::Service(service) => service.service() == credential.service,
         Grant::Http(http) => {

@@ -37,6 +37,9 @@ impl Authority {
     pub fn settle(&self, mut permit: Permit, how: Settled) {
         permit.settled = true;
         marque_switch::fail_point("use.answered");
+        if let (Some(key), 401) = (permit.referred, how.status) {
+            permit.leaf.references.refused(key);
+        }
         for (index, seq) in permit.intents.iter().enumerate() {
             // The bytes of one request are counted once.
             let first = index == 0;

@@ -43,6 +43,8 @@ impl Authority {
                     opened_at = Some(head.seq);
                     page.opened = Some(opened(&open, head.mode, head.time_ms)?);
                 }
+                // What marque did for itself is nobody's need.
+                Event::UseIntent(intent) if intent.principal != 1 => {}
                 Event::UseIntent(intent) => page.uses.push(used(head.seq, intent)),
                 Event::HostPassed(passed) => page.passed.push(PassedHost { host: passed.host, count: passed.count.into() }),
                 Event::UseDenied(denied) => page.refused.push(RefusedCount {

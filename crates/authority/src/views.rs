@@ -175,7 +175,11 @@ impl Authority {
                 let state = self.state.read();
                 let name = |id| state.credentials.get(&id).map_or_else(|| id.to_string(), |c| c.name.clone());
                 lineage.uses.push(UseView {
-                    what: if intent.ask.is_some() { "approved".into() } else { "allowed".into() },
+                    what: match (intent.principal, intent.ask) {
+                        (1, Some(_)) => "approved".into(),
+                        (1, None) => "allowed".into(),
+                        _ => "own".into(),
+                    },
                     service: intent.service.clone(),
                     operation: intent.operation.clone(),
                     resource: intent.resource.clone(),

@@ -185,7 +185,7 @@ pub(crate) enum CredentialCommand {
     Add {
         /// Name for people.
         name: String,
-        /// Service profile, or `http`.
+        /// Service profile, or `http`; `vault` for the token of a vault.
         #[arg(long)]
         service: String,
         /// Environment.
@@ -203,7 +203,7 @@ pub(crate) enum CredentialCommand {
         /// Resources that this account is for: `acme/*`. Repeatable.
         #[arg(long = "resource", value_name = "PATTERN")]
         resources: Vec<String>,
-        /// Where the value is: `env:NAME`, `file:/path`, `cmd:program arg`.
+        /// Where the value is: `env:NAME`, `file:/path`, `cmd:program arg`, `vault:MOUNT/PATH#FIELD`.
         #[arg(long = "from", value_name = "REFERENCE")]
         reference: Option<String>,
     },

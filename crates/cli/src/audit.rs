@@ -64,6 +64,7 @@ pub(crate) fn print_lineage(lineage: &Lineage) {
     for view in &lineage.uses {
         let credential = view.credential.as_deref().map(|c| format!(" with {c}")).unwrap_or_default();
         let credential = match view.from {
+            Some(seq) if view.what == "own" => format!("{credential}, for {seq}"),
             Some(seq) => format!("{credential}, by what {seq} was answered"),
             None => credential,
         };

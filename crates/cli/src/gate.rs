@@ -2,7 +2,7 @@
 
 use marque_authority::admit::{Brings, Meaning, Permit, Request, Settled};
 use marque_authority::kept::Source;
-use marque_authority::{Authority, Error, Leaf, Listener, Listeners};
+use marque_authority::{Authority, Error, Fetch, Fetched, Fetching, Leaf, Listener, Listeners};
 use marque_detect::Secret;
 use marque_detect::oracle::Verdict;
 use marque_detect::scrub::{Hits, Needles};
@@ -108,6 +108,22 @@ impl Listeners for Gateway {
     fn close(&self, leaf: &Arc<Leaf>) {
         self.handle.close(ListenerId(leaf.key));
         self.gate.seats.write().unwrap_or_else(PoisonError::into_inner).remove(&leaf.key);
+    }
+
+    fn fetch(&self, what: Fetch) -> Fetching {
+        let (handle, roots) = (self.handle.clone(), self.gate.roots.clone());
+        Box::pin(async move {
+            let dial = if what.pins.is_empty() { DialPlan::Public } else { DialPlan::Pinned(what.pins) };
+            let profile = Arc::new(Profile::generic("http", what.target.clone()));
+            let plan = RoutePlan::new(what.target, "own", profile, Vec::new(), dial, roots);
+            match handle.fetch(&plan, &what.path, what.headers).await {
+                Ok(fetched) => Ok(Fetched { status: fetched.status, body: fetched.body }),
+                Err(problem) => {
+                    let code = marque_api::Code::from_text(problem.code).unwrap_or(marque_api::Code::UPSTREAM);
+                    Err(marque_api::Problem::new(code, problem.title, problem.help))
+                }
+            }
+        })
     }
 }
 

@@ -22,6 +22,7 @@ mod connect;
 mod dial;
 mod entry;
 mod extract;
+mod fetch;
 mod follow;
 mod forward;
 mod gate;
@@ -44,6 +45,7 @@ mod upgrade;
 pub use body::{AnswerBody, BodyError};
 pub use ca::{CaError, SessionCa};
 pub use dial::{Resolver, SystemResolver};
+pub use fetch::Fetched;
 pub use gate::{
     Address, Admitted, Attachment, DialPlan, Ending, Gate, Intended, KEPT_PATH, Kind, LeafKey, ListenerId, Outcome, Peer,
     Returned, Route, RoutePlan,

@@ -59,6 +59,11 @@ pub const POOL_IDLE_PER_TARGET_MAX: usize = 32;
 /// Targets per leaf that have idle upstream connections.
 pub const POOL_TARGETS_MAX: usize = 256;
 
+/// How long a request of the authority's own may take.
+pub const FETCH_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of the answer to one.
+pub const FETCH_BYTES_MAX: usize = 256 * 1024;
+
 /// Client connections of one listener at a time.
 pub const CONNECTIONS_PER_LISTENER_MAX: usize = 1024;
 /// Listeners of one service.

@@ -148,6 +148,10 @@ impl<G: Gate> Service<G> {
 }
 
 impl<G: Gate> Handle<G> {
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.house.dialer
+    }
+
     /// Serves a socket. Must be called within a tokio runtime.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use crate::budget::{Budget, Charge};
 use crate::effect::Effect;
 use crate::event::{
-    AskAnswer, AskOpen, CredentialAdd, Draft, Event, LinkRegister, SessionOpen, UseIntent, UseOutcome,
+    AskAnswer, AskOpen, CredentialAdd, Draft, Event, LinkRegister, PRINCIPAL_SYSTEM, SessionOpen, UseIntent, UseOutcome,
 };
 use crate::ids::SessionId;
 use crate::judge::{Refusal, selector};
@@ -263,7 +263,9 @@ impl State {
         self.open_uses.insert(seq, open);
         if let Some(session) = self.sessions.get_mut(&id) {
             session.uses_open = session.uses_open.saturating_add(1);
-            session.facts.admit(event.effect);
+            if event.principal != PRINCIPAL_SYSTEM {
+                session.facts.admit(event.effect);
+            }
         }
         if let Some(used) = self.used.get_mut(&id) {
             used.credentials.extend(event.credential);

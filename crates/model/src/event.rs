@@ -26,6 +26,11 @@ pub mod field {
     pub const SUMMARY: u64 = 6;
 }
 
+/// The principal of an agent's use.
+pub const PRINCIPAL_AGENT: u8 = 1;
+/// The principal of what marque does with a credential itself.
+pub const PRINCIPAL_SYSTEM: u8 = 2;
+
 macro_rules! events {
     ($( $(#[$doc:meta])* $name:ident = $kind:literal { $( $(#[$fdoc:meta])* $key:literal $field:ident : $t:ty ),* $(,)? } )+) => {
         $(

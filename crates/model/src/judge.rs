@@ -2,7 +2,7 @@
 //! guards are one step (threats C8).
 
 use crate::budget::{Charge, Limit};
-use crate::event::{AskAnswer, AskOpen, Draft, Event, LinkRegister, SessionOpen, UseIntent};
+use crate::event::{AskAnswer, AskOpen, Draft, Event, LinkRegister, PRINCIPAL_SYSTEM, SessionOpen, UseIntent};
 use crate::ids::SessionId;
 use crate::limits;
 use crate::registry::Selector;
@@ -234,6 +234,8 @@ impl State {
         }
         match event.grant {
             Some(grant) => self.judge_budgets(leaf, grant, Charge { bytes: event.bytes, rows: event.rows }, now_ms),
+            // What marque does for itself, for a use that was granted: nothing is spent by it.
+            None if event.principal == PRINCIPAL_SYSTEM => Ok(()),
             None if session.mode == crate::session::Mode::Enforce => {
                 Err(Refusal::Sequence("a use without a grant outside observe mode"))
             }

@@ -51,6 +51,12 @@ impl House {
         self
     }
 
+    /// The same house, whose authority has these variables.
+    pub(crate) fn with_env(mut self, env: &[(&str, &str)]) -> Self {
+        self.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self
+    }
+
     /// A house in which nothing runs.
     pub(crate) fn empty() -> Self {
         Self::empty_in(tempfile::tempdir().unwrap())

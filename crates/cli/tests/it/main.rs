@@ -23,6 +23,7 @@ mod kills;
 mod load;
 mod local;
 mod oracle;
+mod references;
 mod run;
 mod scan;
 mod secrets;
