@@ -97,6 +97,7 @@ pub async fn serve(control: Arc<Control>, socket: &Path, ready: impl FnOnce()) -
         control.start_authority(keys).await?;
     }
     ready();
+    let own = rustix::process::getuid().as_raw();
     let slots = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
     // Processes of sessions have few places of their own, so that they cannot keep the owner from ending one.
     let inner = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_INSIDE_MAX));
@@ -107,6 +108,10 @@ pub async fn serve(control: Arc<Control>, socket: &Path, ready: impl FnOnce()) -
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let Some(peer) = Peer::of(&stream) else { continue };
+                // The socket's mode says so too; somebody may have changed that.
+                if peer.uid != own && peer.uid != 0 {
+                    continue;
+                }
                 let places = if peer.session().is_some() { &inner } else { &slots };
                 // Over the limit a connection is closed at once: a queue would only hide it.
                 let Ok(slot) = places.clone().try_acquire_owned() else { continue };

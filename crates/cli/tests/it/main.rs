@@ -23,6 +23,7 @@ mod kills;
 mod load;
 mod local;
 mod oracle;
+mod peers;
 mod references;
 mod run;
 mod scan;
