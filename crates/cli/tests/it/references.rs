@@ -87,8 +87,11 @@ impl World {
         assert!(status == 503 && text.contains("MQ-5111"), "{reference}: {status} {text}");
         assert!(text.contains(&format!("credential `{name}`")), "it says which: {text}");
         let why = self.house.ok(&["why", "--last", "--session", &seat.session]).stdout;
-        let lineage = self.house.ok(&["audit", "lineage", &seat.session]).stdout;
-        assert!(lineage.contains("MQ-5111") && lineage.contains("aborted"), "{lineage}");
+        // Refusals and outcomes are recorded behind the answer.
+        let lineage = until("the refusal is on record", LONG, || {
+            let lineage = self.house.ok(&["audit", "lineage", &seat.session]).stdout;
+            (lineage.contains("MQ-5111") && lineage.contains("aborted")).then_some(lineage)
+        });
         self.local.end_session(&seat.session).unwrap();
         assert_eq!(self.upstream.log().records().len(), before, "nothing was sent");
         self.house.ok(&["credential", "remove", name]);
@@ -284,7 +287,10 @@ fn a_value_in_a_vault_is_used_rotated_and_refused_with_the_vault() {
     assert_eq!((world.get(&seat).0, bao.reads("ci/shop")), (200, 1), "once a session");
     assert_eq!(world.upstream.log().count_saw(&bao.token), 0);
     // Marque's own use is on record, before the one that it was for was answered, and names what it was for.
-    let lineage: Value = serde_json::from_str(&world.house.ok(&["--json", "audit", "lineage", &seat.session]).stdout).unwrap();
+    let lineage: Value = until("every outcome is on record", LONG, || {
+        let text = world.house.ok(&["--json", "audit", "lineage", &seat.session]).stdout;
+        (!text.contains("no outcome yet")).then(|| serde_json::from_str(&text).unwrap())
+    });
     let uses = lineage["uses"].as_array().unwrap();
     let own = uses.iter().find(|u| u["what"] == "own").unwrap();
     assert_eq!((&own["service"], &own["resource"], &own["effect"], &own["credential"], &own["result"]), (&json!("vault"), &json!("secret/ci/shop"), &json!("reveal"), &json!("vault"), &json!("200")), "{lineage}");

@@ -319,6 +319,8 @@ fn commit<M: Machine>(mut core: Core<M>, mut receiver: mpsc::Receiver<Command<M>
         if queue.is_empty() && receiver.blocking_recv_many(&mut received, core.options.batch_drafts) == 0 {
             return Ok(());
         }
+        // Whoever is ready to write goes first: on a busy core the first draft would else be a batch of its own.
+        std::thread::yield_now();
         while received.len() + queue.len() < core.options.batch_drafts
             && let Ok(command) = receiver.try_recv()
         {
