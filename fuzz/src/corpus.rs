@@ -164,6 +164,7 @@ fn texts(target: &str) -> &'static [&'static [u8]] {
         ],
         "journal/tile-path" => &[b"tile/0/000", b"tile/1/x001/234.p/5", b"tile/entries/000.p/255"],
         "journal/add-checkpoint" => &[b"old 3\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\nlog\n4\nAAAA\n\n\xe2\x80\x94 log AAAA\n"],
+        "journal/witness-answer" => &[b"\x00\xe2\x80\x94 w AAAAAAAAAAA=\n", b"\x0112\n"],
         "journal/cbor" | "model/event" => &[b"\xa1\x01\x02", b"\x82\x01\x82\x02\xf6", b"session.end\n\xa1\x01\x01", b"link.revoke\n\xa1\x01\x63abc", b"host.passed\n\xa2\x01\x63a:1\x02\x05"],
         "model/id" => &[b"s-00000000000000000000000000", b"00112233445566778899aabbccddeeff"],
         "model/registry" => &[b"resource\ngithub\nacme/payments-*", b"host\n\n*.acme.example", b"host\n\n10.0.0.0/8", b"account\ngithub\nacme"],

@@ -74,6 +74,7 @@ targets! {
     "journal/tile-path" => journal::tile_path,
     "journal/tlog-proof" => journal::receipt,
     "journal/verifier-key" => journal::verifier_key,
+    "journal/witness-answer" => journal::witness_answer,
     "model/event" => model::event,
     "model/id" => model::id,
     "model/registry" => model::registry,

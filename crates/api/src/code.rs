@@ -134,6 +134,8 @@ codes! {
     UNWITNESSED = 6102, 500, "part of the journal was seen by no outside witness";
     /// The journal is older than one that was seen before.
     ROLLED_BACK = 6103, 500, "the journal is older than one that was seen before";
+    /// A witness proved a longer journal, or another one.
+    WITNESSED_OTHERWISE = 6104, 500, "a witness has seen a longer journal than this one, or another one";
 }
 
 impl Code {

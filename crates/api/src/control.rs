@@ -23,6 +23,26 @@ pub struct Status {
     pub sessions: u32,
     /// Latest checkpoint, as a signed note.
     pub checkpoint: Option<String>,
+    /// Who outside was shown the journal, and how far. Empty: nobody.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessView>,
+}
+
+/// How far a witness is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WitnessView {
+    /// Where it is asked.
+    pub url: String,
+    /// Name of its key.
+    pub name: String,
+    /// Records that it cosigned.
+    pub records: u64,
+    /// Records that it has not seen.
+    pub behind: u64,
+    /// Its time of the last cosignature, seconds since 1970.
+    pub cosigned_s: Option<u64>,
+    /// What went wrong when it was asked last.
+    pub trouble: Option<String>,
 }
 
 /// `POST /v1/init`: the first run.

@@ -280,6 +280,7 @@ impl Authority {
     }
 
     async fn append_intent(&self, leaf: &Arc<Leaf>, entry: Entry) -> Result<u64, Stop> {
+        self.witnesses.admits()?;
         match self.durable_intent(leaf, entry).await {
             Ok(seq) => Ok(seq),
             Err(AppendError::Refused(Refusal::FactsChanged)) => Err(Stop::Changed),

@@ -32,6 +32,8 @@ pub struct Options {
     pub clock_offset_ms: i64,
     /// PEM of certificates believed upstream beside the system's.
     pub extra_roots_pem: Option<String>,
+    /// Who cosigns the checkpoints, from now on; `None`: whoever did before.
+    pub witnesses: Option<Vec<crate::WitnessAt>>,
 }
 
 /// What the gateway gives back for a new leaf.
@@ -101,6 +103,7 @@ pub struct Authority {
     pub(crate) statement_ready: tokio::sync::Notify,
     /// Held from reading a credential's version to its record: the sealed row and the record are of one addition.
     pub(crate) changing_credentials: tokio::sync::Mutex<()>,
+    pub(crate) witnesses: crate::witnesses::Witnesses,
     mark: Mutex<MarkFile>,
     runtime: tokio::runtime::Handle,
     unremembered: bool,
@@ -139,6 +142,7 @@ impl Authority {
             .map_err(|source| Error::Io { path: options.data_dir.display().to_string(), source })?;
         replace_file(&data_disk, "journal/log.vkey", vkey.as_bytes())
             .map_err(|source| Error::Io { path: "journal/log.vkey".into(), source })?;
+        let witnesses = crate::witnesses::Witnesses::open(&options.data_dir, options.witnesses.as_deref(), &keys.vkey)?;
         let secrets = crate::openings::Vault::open(&options.data_dir, signer.clone(), *instance.as_bytes())?;
         let (services, book) = services::in_force(&options.data_dir, &state.read())?;
         let authority = Arc::new(Self {
@@ -160,6 +164,7 @@ impl Authority {
             statements: Mutex::default(),
             statement_ready: tokio::sync::Notify::new(),
             changing_credentials: tokio::sync::Mutex::default(),
+            witnesses,
             mark: Mutex::new(mark),
             runtime: tokio::runtime::Handle::current(),
             unremembered: unmarked && recovery.records > 0,
@@ -195,6 +200,12 @@ impl Authority {
         };
         self.append(Draft::new(start).into()).await?;
         fail_point("start.durable");
+        let applied = ("config".to_owned(), crate::witnesses::APPLIED.to_owned());
+        let changed = self.witnesses.changed(self.state.read().applied.get(&applied));
+        if let Some(digest) = changed {
+            let (what, name) = applied;
+            self.append(Draft::new(marque_model::event::Apply { what, name, digest }).into()).await?;
+        }
         self.check_secrets()?;
         for session in left {
             self.bury(session).await?;
@@ -235,6 +246,9 @@ impl Authority {
 
     /// Records, and waits until it is durable.
     pub(crate) async fn append(&self, entry: Entry) -> Result<Ack, Error> {
+        if !entry.draft.is_essential() {
+            self.witnesses.admits().map_err(Error::Refused)?;
+        }
         match self.journal.append(entry).await {
             Ok(ack) => Ok(ack),
             Err(marque_store::AppendError::Refused(refusal)) => {
@@ -315,5 +329,6 @@ impl Authority {
         // The last checkpoint is over everything: with it outside, nothing is left that only the directory vouches for.
         // A mark that cannot be written is a weaker promise, not a reason to fail.
         let _ = self.remember();
+        self.last_round().await;
     }
 }

@@ -68,8 +68,10 @@ impl Control {
             Authority::start(options, signer, keys)
         });
         let authority = started.await.map_err(|e| Error::Journal(e.to_string()))??;
+        authority.ask_witnesses().await?;
         authority.reconcile().await?;
         authority.remember()?;
+        authority.follow_with_witnesses();
         (self.on_open)(&authority)?;
         *slot = Some(authority.clone());
         Ok(authority)

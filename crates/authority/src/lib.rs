@@ -43,12 +43,14 @@ mod teardown;
 mod used;
 mod vault;
 mod views;
+mod witnesses;
 
 pub use admit::{Granted, Permit, Request, Settled};
 pub use authority::{Authority, Fetch, Fetched, Fetching, Listener, Listeners, Options};
 pub use error::Error;
 pub use leaf::{Leaf, Road};
 pub use signer::hex;
+pub use witnesses::WitnessAt;
 
 /// An origin in the one form that grants have: `https://host:port`.
 ///

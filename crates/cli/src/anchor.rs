@@ -30,7 +30,9 @@ impl Memory {
     }
 
     fn read(&mut self, path: &Path, key: &VerifierKey, source: Source) -> Result<(), String> {
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+        // A witness keeps a file for each log.
+        let file = if path.is_dir() { path.join(marque_witness::file_of(key.name())) } else { path.to_owned() };
+        let bytes = std::fs::read(file).map_err(|e| e.to_string())?;
         if bytes.starts_with(b"c2sp.org/tlog-proof") {
             let receipt = Receipt::parse(&bytes).map_err(|e| e.to_string())?;
             let (record, _) = receipt.verify_carried(key, &[]).map_err(|e| e.to_string())?;
@@ -44,6 +46,17 @@ impl Memory {
             Some(note) => self.note(note.as_bytes(), key, source),
             None => Ok(()),
         }
+    }
+
+    /// Asks a witness for the checkpoint that it remembers, which both it and the log signed.
+    pub(crate) fn ask(&mut self, witness: &marque_authority::WitnessAt, key: &VerifierKey) -> Result<(), Failure> {
+        let latest = crate::connect::block_on(async { Ok(witness.latest(key).await) })?;
+        match latest {
+            Ok(Some(signed)) => self.anchors.push(Anchor::new(&signed.checkpoint, Source::Remembered)),
+            Ok(None) => self.findings.push(format!("the witness {} has no checkpoint of this log", witness.endpoint)),
+            Err(why) => self.findings.push(format!("the witness {}: {why}", witness.endpoint)),
+        }
+        Ok(())
     }
 
     fn note(&mut self, bytes: &[u8], key: &VerifierKey, source: Source) -> Result<(), String> {

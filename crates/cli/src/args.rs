@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Scan(ScanArgs),
     /// Run the authority in the foreground.
     Serve(ServeArgs),
+    /// Run a witness, as another user or on another host: it remembers how far a journal was, and cosigns what extends it.
+    Witness(WitnessArgs),
     #[command(hide = true, name = "authority-process")]
     Authority(AuthorityArgs),
     /// Show the running authority.
@@ -141,6 +143,10 @@ pub(crate) struct ServeArgs {
     /// PEM file of certificates that are believed upstream beside the system's.
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream_ca: Option<PathBuf>,
+    /// A witness that is shown every checkpoint: its address and the file with its verifier key. Repeatable; kept for later
+    /// starts; `none` forgets.
+    #[arg(long = "witness", value_name = "URL=FILE", env = "MARQUE_WITNESS", value_delimiter = ',')]
+    pub(crate) witnesses: Vec<String>,
     /// Weaker passphrase stretching, for tests.
     #[arg(long, hide = true)]
     pub(crate) fast_passphrase: bool,
@@ -150,6 +156,19 @@ pub(crate) struct ServeArgs {
     /// Bytes of a journal segment, of the reserve and of the free-space floor, for tests.
     #[arg(long, hide = true, value_name = "SEG,RES,FLOOR")]
     pub(crate) journal_limits: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WitnessArgs {
+    /// Address to listen at. Signatures say who speaks, so the connection needs no secret.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7350")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Its own directory: its key, and the latest checkpoint of each log.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Verifier key of a log, as `journal/log.vkey` of its data directory holds it. Repeatable; kept.
+    #[arg(long = "log", value_name = "FILE")]
+    pub(crate) logs: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -225,9 +244,12 @@ pub(crate) enum AuditCommand {
     },
     /// Check the journal's files: order, backlinks, tree, signatures, and every checkpoint that is given.
     Verify {
-        /// A checkpoint, receipt or mark that was kept elsewhere. Repeatable.
+        /// A checkpoint (cosigned or not), receipt or mark that was kept elsewhere, or a witness's directory. Repeatable.
         #[arg(long = "against", value_name = "FILE")]
         against: Vec<PathBuf>,
+        /// A witness that is asked: its address and the file with its verifier key. Repeatable.
+        #[arg(long = "witness", value_name = "URL=FILE")]
+        witnesses: Vec<String>,
     },
     /// Print one record.
     Show {

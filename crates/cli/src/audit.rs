@@ -21,7 +21,7 @@ const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 pub(crate) fn main(global: &Global, command: &AuditCommand) -> Outcome {
     match command {
         AuditCommand::Lineage { session } => lineage(global, session),
-        AuditCommand::Verify { against } => verify(global, against),
+        AuditCommand::Verify { against, witnesses } => verify(global, against, witnesses),
         AuditCommand::Show { seq } => show(global, *seq),
         AuditCommand::Receipt { seq } => {
             let client = client(global)?;
@@ -152,7 +152,8 @@ fn log_key(dir: &Path) -> Result<Result<VerifierKey, Vec<String>>, Failure> {
     }))
 }
 
-fn verify(global: &Global, against: &[std::path::PathBuf]) -> Outcome {
+fn verify(global: &Global, against: &[std::path::PathBuf], witnesses: &[String]) -> Outcome {
+    let witnesses = crate::witness::given(witnesses)?.unwrap_or_default();
     let paths = Paths::of(global)?;
     let key = match log_key(&paths.data)? {
         Ok(key) => key,
@@ -168,6 +169,9 @@ fn verify(global: &Global, against: &[std::path::PathBuf]) -> Outcome {
     }
     for path in against.iter().cloned().chain(crate::anchor::remembered(&paths)?) {
         memory.take(&path, &key, Source::Remembered);
+    }
+    for witness in &witnesses {
+        memory.ask(witness, &key)?;
     }
     let mut verifier = Verifier::new(std::mem::take(&mut memory.anchors));
     let mut seq = 0;

@@ -28,6 +28,7 @@ mod serve;
 mod service;
 mod session;
 mod tighten;
+mod witness;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Scan(ref args) => scan::main(&cli.global, args),
         Command::Serve(ref args) => serve::main(&cli.global, args),
         Command::Authority(ref args) => serve::authority(&cli.global, args),
+        Command::Witness(ref args) => witness::main(args),
         Command::Status => session::status(&cli.global),
         Command::Stop => session::stop(&cli.global),
         Command::Session(ref command) => session::main(&cli.global, command),

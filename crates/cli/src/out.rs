@@ -49,7 +49,7 @@ impl Failure {
                 Code::AUTH | Code::SEALED => exit::AUTH,
                 Code::APPROVAL_PENDING => exit::APPROVAL,
                 Code::UNREACHABLE => exit::UNREACHABLE,
-                Code::TAMPERED | Code::ROLLED_BACK => exit::VERIFICATION,
+                Code::TAMPERED | Code::ROLLED_BACK | Code::WITNESSED_OTHERWISE => exit::VERIFICATION,
                 Code::INPUT | Code::PURPOSE | Code::GRANT | Code::TASK | Code::PROFILE => exit::USAGE,
                 Code::NOT_FOUND | Code::CONFLICT | Code::JOURNAL | Code::NO_SPACE => exit::FAILURE,
                 _ => exit::DENIED,

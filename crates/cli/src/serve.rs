@@ -76,6 +76,9 @@ fn spawn(paths: &Paths, args: &ServeArgs, signer: UnixStream) -> Result<Child, F
     if let Some(limits) = &args.journal_limits {
         command.args(["--journal-limits", limits]);
     }
+    for witness in &args.witnesses {
+        command.args(["--witness", witness]);
+    }
     command.spawn().map_err(failed("the authority process cannot be started"))
 }
 
@@ -102,6 +105,7 @@ pub(crate) fn authority(global: &Global, args: &AuthorityArgs) -> Outcome {
         journal,
         clock_offset_ms: args.serve.clock_offset_ms,
         extra_roots_pem,
+        witnesses: crate::witness::given(&args.serve.witnesses)?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed("no runtime"))?;
     runtime.block_on(run(options, stream, &paths))
@@ -143,6 +147,9 @@ async fn run(options: Options, stream: UnixStream, paths: &Paths) -> Outcome {
         if authority.unremembered() {
             say("finding: nothing in the state directory remembers this journal: an older copy could not be told from the newest");
             say("help: run `marque audit verify --against FILE` with a checkpoint or receipt that somebody kept");
+        }
+        for trouble in authority.witness_troubles() {
+            say(&format!("finding: {trouble}"));
         }
         crate::gate::start(authority)
     });

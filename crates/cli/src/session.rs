@@ -16,6 +16,7 @@ pub(crate) fn status(global: &Global) -> Outcome {
     let sealed = if status.sealed { "sealed" } else { "open" };
     print(&format!("authority {} pid {} {sealed}", status.version, status.pid));
     print(&format!("records {} · live sessions {}", status.records, status.sessions));
+    crate::witness::print_all(&status);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,13 +1,13 @@
 //! C2SP tlog-witness `add-checkpoint`: the request and what a witness answers, as a pure decision.
 
 use crate::checkpoint::{Checkpoint, parse_decimal};
-use crate::limits::{MAX_NOTE_BYTES, MAX_PROOF_HASHES};
+use crate::limits::{MAX_NOTE_BYTES, MAX_NOTE_SIGNATURES, MAX_PROOF_HASHES, MAX_TREE_SIZE};
 use crate::merkle::{Hash, empty_root, verify_consistency};
-use crate::note::{Note, SignatureType, VerifierKey};
+use crate::note::{Note, SignatureLine, SignatureType, VerifierKey};
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 
 /// Longest request: the proof lines and a note.
-const MAX_REQUEST_BYTES: usize = MAX_NOTE_BYTES + (MAX_PROOF_HASHES + 2) * 45;
+pub const MAX_REQUEST_BYTES: usize = MAX_NOTE_BYTES + (MAX_PROOF_HASHES + 2) * 45;
 
 /// A parsed request body; nothing in it is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,57 @@ pub fn decide(request: &AddCheckpoint, log_keys: &[VerifierKey], latest: impl Fn
     match verify_consistency(size, next.size, &request.proof, &root, &next.root) {
         Ok(()) => Decision::Cosign(next),
         Err(_) => Decision::Unprocessable,
+    }
+}
+
+/// What a log learns from a witness's answer. Nothing in it is trusted: a cosignature is checked with the witness's key, and a
+/// size that it claims is shown by a checkpoint or is nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// 200: signature lines, at least one.
+    Cosigned(Vec<SignatureLine>),
+    /// 409: the witness has this size, or another root at it.
+    Conflict {
+        /// Size that it says it last cosigned.
+        size: u64,
+    },
+    /// Another refusal.
+    Refused {
+        /// Its HTTP status.
+        status: u16,
+    },
+}
+
+impl Answer {
+    /// Parses an answer: signature lines for 200, a size and a newline for 409. `None` for what no witness sends.
+    #[must_use]
+    pub fn parse(status: u16, body: &[u8]) -> Option<Self> {
+        if body.len() > MAX_NOTE_BYTES {
+            return None;
+        }
+        match status {
+            200 => {
+                let lines = std::str::from_utf8(body).ok()?.strip_suffix('\n')?.split('\n');
+                let lines = lines.take(MAX_NOTE_SIGNATURES + 1).map(SignatureLine::parse).collect::<Result<Vec<_>, _>>().ok()?;
+                (lines.len() <= MAX_NOTE_SIGNATURES).then_some(Self::Cosigned(lines))
+            }
+            409 => {
+                let size = parse_decimal(std::str::from_utf8(body).ok()?.strip_suffix('\n')?)?;
+                (size <= MAX_TREE_SIZE).then_some(Self::Conflict { size })
+            }
+            400..=599 => Some(Self::Refused { status }),
+            _ => None,
+        }
+    }
+
+    /// The body of such an answer.
+    #[must_use]
+    pub fn to_body(&self) -> String {
+        match self {
+            Self::Cosigned(lines) => lines.iter().map(SignatureLine::to_line).collect(),
+            Self::Conflict { size } => format!("{size}\n"),
+            Self::Refused { .. } => String::new(),
+        }
     }
 }
 

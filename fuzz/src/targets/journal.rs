@@ -8,7 +8,7 @@ use marque_journal::proof::Receipt;
 use marque_journal::record;
 use marque_journal::segment::{Expect, HEADER_BYTES, Opening, SegmentHeader, recover, scan};
 use marque_journal::tile::{Tile, parse_bundle, parse_hashes, push_entry};
-use marque_journal::witness::AddCheckpoint;
+use marque_journal::witness::{AddCheckpoint, Answer};
 
 /// What is valid is read by every method without end.
 pub(crate) fn cbor(input: &[u8]) {
@@ -107,5 +107,19 @@ pub(crate) fn tile_bundle(input: &[u8]) {
             assert!(records.iter().all(|record| push_entry(record, &mut again).is_ok()));
             assert_eq!(again, input);
         }
+    }
+}
+
+/// The first byte chooses the status.
+pub(crate) fn witness_answer(input: &[u8]) {
+    let Some((first, body)) = input.split_first() else { return };
+    let status = match first % 3 {
+        0 => 200,
+        1 => 409,
+        _ => 422,
+    };
+    if let Some(answer) = Answer::parse(status, body) {
+        let again = Answer::parse(status, answer.to_body().as_bytes());
+        assert!(status == 422 || again.as_ref() == Some(&answer), "it reads back");
     }
 }

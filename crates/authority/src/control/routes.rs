@@ -159,6 +159,7 @@ async fn status(control: &Arc<Control>) -> Answer {
         records: 0,
         sessions: 0,
         checkpoint: None,
+        witnesses: Vec::new(),
     })
 }
 

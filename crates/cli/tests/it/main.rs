@@ -31,3 +31,4 @@ mod secrets;
 mod tamper;
 mod tasks;
 mod tighten;
+mod witness;

@@ -5,7 +5,7 @@
 //! Here about 100 tamperings; `./test --campaign tamper [N]` runs N (2,000). Tiles are not among them: they are derived, and
 //! neither verifier believes them.
 
-mod forger;
+pub(crate) mod forger;
 
 use crate::house::{House, LONG};
 use crate::kills::{Dice, amount, seed};

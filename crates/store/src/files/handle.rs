@@ -226,6 +226,19 @@ impl<M: Machine> Journal<M> {
         Ok(proof)
     }
 
+    /// Root of the tree over the first `size` records; `size` is at most that of the last checkpoint.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn root(&self, size: u64) -> Result<Hash, ReadError> {
+        let snapshot = self.snapshot();
+        if size > snapshot.size {
+            return Err(ReadError::Range);
+        }
+        let hashes = Hashes::new(self.shared.disk.as_ref(), &snapshot);
+        Ok(root_at(size, &hashes.reader())?)
+    }
+
     fn snapshot(&self) -> Arc<super::levels::Snapshot> {
         self.shared.snapshot.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
