@@ -128,6 +128,8 @@ codes! {
     CONFLICT = 5110, 409, "the request does not fit what happened before";
     /// The reference of a credential gives no value.
     REFERENCE = 5111, 503, "the reference of a credential gives no value";
+    /// The search index is behind or being built again.
+    INDEX = 5112, 503, "the search index is not ready";
     /// The journal, a proof or a signature does not verify.
     TAMPERED = 6101, 500, "the journal does not verify";
     /// Records that no outside witness has seen.

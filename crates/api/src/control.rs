@@ -23,6 +23,9 @@ pub struct Status {
     pub sessions: u32,
     /// Latest checkpoint, as a signed note.
     pub checkpoint: Option<String>,
+    /// Records that can be searched; the rest follows in a moment.
+    #[serde(default)]
+    pub indexed: u64,
     /// Who outside was shown the journal, and how far. Empty: nobody.
     #[serde(default)]
     pub witnesses: Vec<WitnessView>,
@@ -586,4 +589,110 @@ pub struct PassedHost {
     pub host: String,
     /// How many connections.
     pub count: u64,
+}
+
+/// `POST /v1/search`: which records. Everything that is given has to hold.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Search {
+    /// A session, live or ended.
+    pub session: Option<String>,
+    /// `jti` of a link.
+    pub leaf: Option<String>,
+    /// A credential's name; of a removed one, its id.
+    pub credential: Option<String>,
+    /// A human's pseudonym.
+    pub human: Option<String>,
+    /// Service, or the host that observe mode let pass.
+    pub service: Option<String>,
+    /// Operation, or its beginning and `*`.
+    pub operation: Option<String>,
+    /// Resource, or its beginning and `*`.
+    pub resource: Option<String>,
+    /// Effect.
+    pub effect: Option<String>,
+    /// `allowed`, `approved`, `denied`, `asked`, `passed`.
+    pub decision: Option<String>,
+    /// Code of a refusal, also of one that observe mode did not apply.
+    pub code: Option<String>,
+    /// Kind of the record: `use.intent`.
+    pub kind: Option<String>,
+    /// Reference of the session: ticket, change, pull request.
+    pub reference: Option<String>,
+    /// Not before, milliseconds since 1970.
+    pub since_ms: Option<u64>,
+    /// Not after, milliseconds since 1970.
+    pub until_ms: Option<u64>,
+    /// Not before this record: `next` of the page before.
+    pub after: Option<u64>,
+    /// Most records of the page.
+    pub limit: Option<u64>,
+}
+
+/// Answer to `POST /v1/search`, in the order of the journal. A page stays what it is while the journal grows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SearchPage {
+    /// `marque/search.v1`.
+    pub schema: String,
+    /// What was found.
+    pub records: Vec<Found>,
+    /// What to give as `after` for the next page, where there may be more.
+    pub next: Option<u64>,
+    /// How it was checked that none was left out: `backlinks` of the journal's records, or the number of `rows`.
+    pub checked: String,
+    /// Records of the journal that were searched.
+    pub searched: u64,
+}
+
+/// One record, as a search tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Position in the journal.
+    pub seq: u64,
+    /// Milliseconds since 1970.
+    pub time_ms: u64,
+    /// Kind.
+    pub kind: String,
+    /// Session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Who answers for it, by pseudonym.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub human: Option<String>,
+    /// Leaf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaf: Option<String>,
+    /// The record that it follows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<u64>,
+    /// Decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// Service or host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<String>,
+    /// Name of the credential, or its id where it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// Codes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<String>,
+    /// The upstream's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How many times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Whatever else tells it apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }

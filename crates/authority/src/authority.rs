@@ -104,8 +104,10 @@ pub struct Authority {
     /// Held from reading a credential's version to its record: the sealed row and the record are of one addition.
     pub(crate) changing_credentials: tokio::sync::Mutex<()>,
     pub(crate) witnesses: crate::witnesses::Witnesses,
+    pub(crate) index: crate::index::Index,
+    pub(crate) heads: crate::machine::Heads,
     mark: Mutex<MarkFile>,
-    runtime: tokio::runtime::Handle,
+    pub(crate) runtime: tokio::runtime::Handle,
     unremembered: bool,
 }
 
@@ -125,13 +127,15 @@ impl Authority {
         let mark = MarkFile::open(Arc::new(state_disk), &mark_name).map_err(|e| Error::Journal(e.to_string()))?;
         let acknowledged = mark.get().cloned();
         let ticks = clock.clone();
+        let fold = Fold::new(state.clone());
+        let heads = fold.heads();
         let opening = marque_store::Opening {
             options: options.journal.clone(),
             clock: Box::new(move || ticks.now_ms()),
             instance: *instance.as_bytes(),
             acknowledged,
             signer: Box::new(crate::signer::RemoteSigner::new(signer.clone(), &keys)),
-            machine: Fold::new(state.clone()),
+            machine: fold,
         };
         let unmarked = opening.acknowledged.is_none();
         let (journal, recovery) =
@@ -145,6 +149,8 @@ impl Authority {
         let witnesses = crate::witnesses::Witnesses::open(&options.data_dir, options.witnesses.as_deref(), &keys.vkey)?;
         let secrets = crate::openings::Vault::open(&options.data_dir, signer.clone(), *instance.as_bytes())?;
         let (services, book) = services::in_force(&options.data_dir, &state.read())?;
+        let runtime = tokio::runtime::Handle::current();
+        let index = crate::index::Index::start(&options.data_dir, journal.clone(), *instance.as_bytes(), runtime.clone());
         let authority = Arc::new(Self {
             book: RwLock::new(book),
             desk: crate::asks::Desk::default(),
@@ -166,7 +172,9 @@ impl Authority {
             changing_credentials: tokio::sync::Mutex::default(),
             witnesses,
             mark: Mutex::new(mark),
-            runtime: tokio::runtime::Handle::current(),
+            runtime,
+            index,
+            heads,
             unremembered: unmarked && recovery.records > 0,
             options,
         });
@@ -325,7 +333,12 @@ impl Authority {
         }
         let journal = self.journal.clone();
         // Nothing is left to do for a panic in the closing thread.
-        let _ = tokio::task::spawn_blocking(move || journal.close()).await;
+        let this = self.clone();
+        let _ = tokio::task::spawn_blocking(move || {
+            this.index.close();
+            journal.close();
+        })
+        .await;
         // The last checkpoint is over everything: with it outside, nothing is left that only the directory vouches for.
         // A mark that cannot be written is a weaker promise, not a reason to fail.
         let _ = self.remember();

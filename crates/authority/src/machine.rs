@@ -4,6 +4,7 @@ use marque_journal::record::{Backlink, Digest, KeyKind, Mode as RecordMode, Reco
 use marque_journal::segment::Opening;
 use marque_model::event::Draft;
 use marque_model::{Event, Mode, Refusal, State};
+use marque_store::index::KeyOf;
 use marque_store::sealed::OpeningKey;
 use marque_store::{FrameSink, Machine, ReplayError};
 use parking_lot::RwLock;
@@ -41,12 +42,38 @@ impl From<Draft> for Entry {
     }
 }
 
-type Key = (u8, [u8; 16], u8);
+/// A backlink's key: kind, and id with its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key(u8, [u8; 16], u8);
+
+impl Key {
+    fn new(kind: u8, id: &[u8]) -> Self {
+        let mut out = [0u8; 16];
+        let len = id.len().min(16);
+        if let (Some(to), Some(from)) = (out.get_mut(..len), id.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        Self(kind, out, len as u8)
+    }
+
+    /// The key as a search names it.
+    pub(crate) fn of(key: &KeyOf) -> Self {
+        Self::new(key.kind, &key.id)
+    }
+}
+
+/// The newest record of each key, for whoever wants to know that none was left out: number and place.
+pub(crate) type Heads = Arc<RwLock<HashMap<Key, (u64, u64)>>>;
+
+/// The key under which a link's records are linked.
+pub(crate) fn link_key(jti: &str) -> KeyOf {
+    KeyOf { kind: KeyKind::Link as u8, id: short(b"marque/link/v1", &[jti.as_bytes()]).to_vec() }
+}
 
 /// State and the heads of the backlinks.
 pub struct Fold {
     state: Arc<RwLock<State>>,
-    heads: HashMap<Key, (u64, u64)>,
+    heads: Heads,
     body: Vec<u8>,
 }
 
@@ -54,7 +81,12 @@ impl Fold {
     /// An empty fold that publishes into `state`.
     #[must_use]
     pub fn new(state: Arc<RwLock<State>>) -> Self {
-        Self { state, heads: HashMap::new(), body: Vec::new() }
+        Self { state, heads: Heads::default(), body: Vec::new() }
+    }
+
+    /// The newest record of each key, as it moves.
+    pub(crate) fn heads(&self) -> Heads {
+        self.heads.clone()
     }
 }
 
@@ -178,9 +210,10 @@ impl Machine for Fold {
         let mut state = self.state.write();
         state.judge(draft, now_ms).or_else(|refusal| unguarded(draft, refusal))?;
         let keys = Keys::of(draft, &state);
+        let mut heads = self.heads.write();
         let mut links = [Backlink { key_kind: KeyKind::Human, key_id: &[], n: 0, prev_seq: None }; 5];
         for (link, (id, len, kind)) in links.iter_mut().zip(keys.list.iter().take(keys.len)) {
-            let head = self.heads.get(&(*kind as u8, *id, *len as u8));
+            let head = heads.get(&Key(*kind as u8, *id, *len as u8));
             *link = Backlink {
                 key_kind: *kind,
                 key_id: id.get(..*len).unwrap_or(&[]),
@@ -216,9 +249,10 @@ impl Machine for Fold {
             .collect();
         out.append(&head, &self.body, &openings).map_err(|_| Refusal::Quota("MAX_RECORD_BYTES"))?;
         for (id, len, kind) in keys.list.iter().take(keys.len) {
-            let head = self.heads.entry((*kind as u8, *id, *len as u8)).or_insert((u64::MAX, 0));
+            let head = heads.entry(Key(*kind as u8, *id, *len as u8)).or_insert((u64::MAX, 0));
             *head = (head.0.wrapping_add(1), seq);
         }
+        drop(heads);
         // Judged a moment ago under the same lock; what `apply` could still find wrong, the judge has excluded.
         state.apply(draft, seq, now_ms, self.body.len() + 200)
     }
@@ -238,12 +272,7 @@ impl Machine for Fold {
             ..Draft::new(event)
         };
         for link in record.head().backlinks {
-            let mut id = [0u8; 16];
-            let len = link.key_id.len().min(16);
-            if let (Some(to), Some(from)) = (id.get_mut(..len), link.key_id.get(..len)) {
-                to.copy_from_slice(from);
-            }
-            self.heads.insert((link.key_kind as u8, id, len as u8), (link.n, record.seq()));
+            self.heads.write().insert(Key::new(link.key_kind as u8, link.key_id), (link.n, record.seq()));
         }
         let mut state = self.state.write();
         let bytes = record.body().len() + 200;

@@ -242,6 +242,17 @@ pub(crate) enum AuditCommand {
         /// Its id, or the beginning of it.
         session: String,
     },
+    /// Find records. Everything that is given has to hold; an answer is checked to be complete.
+    Search(Box<SearchArgs>),
+    /// Print the newest records, and those that follow.
+    Tail {
+        /// How many there are at first.
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        limit: u64,
+        /// Go on with what comes.
+        #[arg(long)]
+        follow: bool,
+    },
     /// Check the journal's files: order, backlinks, tree, signatures, and every checkpoint that is given.
     Verify {
         /// A checkpoint (cosigned or not), receipt or mark that was kept elsewhere, or a witness's directory. Repeatable.
@@ -263,6 +274,58 @@ pub(crate) enum AuditCommand {
     },
     /// Print the latest checkpoint.
     Checkpoint,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// Session: its id; the beginning of it is enough for a live one.
+    #[arg(long)]
+    pub(crate) session: Option<String>,
+    /// `jti` of a link.
+    #[arg(long, value_name = "JTI")]
+    pub(crate) leaf: Option<String>,
+    /// Credential: its name; of a removed one, its id.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) credential: Option<String>,
+    /// Who answers for it, by pseudonym.
+    #[arg(long)]
+    pub(crate) human: Option<String>,
+    /// Service, or a host that observe mode let pass.
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    /// Operation, or its beginning: `pr.*`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operation: Option<String>,
+    /// Resource, or its beginning: `acme/*`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) resource: Option<String>,
+    /// Effect: `read`, `write`, `destructive`, `reveal`, `grant`, `unparsed`.
+    #[arg(long)]
+    pub(crate) effect: Option<String>,
+    /// Decision: `allowed`, `approved`, `denied`, `asked`, `passed`.
+    #[arg(long)]
+    pub(crate) decision: Option<String>,
+    /// Code of a refusal: `MQ-2104`.
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+    /// Kind of record: `use.intent`, `session.open`, …
+    #[arg(long)]
+    pub(crate) kind: Option<String>,
+    /// Ticket, change or pull request of the session.
+    #[arg(long = "ref", value_name = "REF")]
+    pub(crate) reference: Option<String>,
+    /// Not before: `2h`, `2026-11-22`, `2026-11-22T08:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Not after, in the same forms.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Records on the page.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) limit: u64,
+    /// Where the page begins: what the page before ended with.
+    #[arg(long, value_name = "CURSOR")]
+    pub(crate) after: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

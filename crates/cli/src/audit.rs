@@ -22,6 +22,8 @@ pub(crate) fn main(global: &Global, command: &AuditCommand) -> Outcome {
     match command {
         AuditCommand::Lineage { session } => lineage(global, session),
         AuditCommand::Verify { against, witnesses } => verify(global, against, witnesses),
+        AuditCommand::Search(args) => crate::search::main(global, args),
+        AuditCommand::Tail { limit, follow } => crate::search::tail(global, *limit, *follow),
         AuditCommand::Show { seq } => show(global, *seq),
         AuditCommand::Receipt { seq } => {
             let client = client(global)?;

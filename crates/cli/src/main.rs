@@ -24,6 +24,7 @@ mod peer;
 mod policy;
 mod run;
 mod scan;
+mod search;
 mod serve;
 mod service;
 mod session;

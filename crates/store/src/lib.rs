@@ -11,13 +11,14 @@
 //! before it by the one committer. A secret's plaintext is never in a file, an error or a log.
 //!
 //! **Entry points.** [`FileJournal::open`], [`Journal::append`], [`Journal::receipt`], [`MarkFile`], [`sealed::SecretStore`],
-//! [`seal::SealFile`].
+//! [`seal::SealFile`], [`index::IndexWriter`].
 //!
 //! **How to test.** `cargo test -p marque-store`; `MARQUE_SIM_SEEDS=from..to` chooses the seeds of the crash simulation, and
 //! `marque-bench journal` measures.
 
 pub mod disk;
 mod files;
+pub mod index;
 pub mod limits;
 mod machine;
 mod mark;

@@ -47,6 +47,9 @@ pub const TILE_LOAD_EVENTS: u64 = 1_024;
 /// Distance between two entries of the in-memory index, bytes of a segment.
 pub const INDEX_STEP_BYTES: u32 = 16 * 1024;
 
+/// Memory of the search index for pages, KiB.
+pub const INDEX_PAGE_CACHE_KIB: i64 = 16 * 1024;
+
 /// Most rows of the secrets file.
 pub const SECRET_ROWS: usize = 10_000;
 /// Longest secret, bytes.

@@ -1,7 +1,7 @@
 //! The local API, packs, the gateway's framing, files that a scan finds.
 
 use super::{line, text};
-use marque_api::control::{ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, SessionEnd, SessionOpen, Unseal};
+use marque_api::control::{ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, Search, SessionEnd, SessionOpen, Unseal};
 use marque_api::{Code, Problem};
 use marque_gateway::{Framer, Refused};
 use marque_model::Effect;
@@ -34,7 +34,7 @@ pub(crate) fn api_control(input: &[u8]) {
             })+
         };
     }
-    read!(Init, Unseal, CredentialAdd, EnvironmentAsked, EnvironmentChange, SessionOpen, SessionEnd, ApprovalAnswer);
+    read!(Init, Unseal, CredentialAdd, EnvironmentAsked, EnvironmentChange, SessionOpen, SessionEnd, ApprovalAnswer, Search);
     if let Ok(open) = serde_json::from_slice::<SessionOpen>(input) {
         for grant in open.grants.as_array().into_iter().flatten() {
             let _ = marque_chain::Grant::from_json(grant.clone());

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use marque_api::control::{
-    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, ServiceApply, SessionEnd, SessionOpen, Status, Unseal,
+    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, Unseal,
 };
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
@@ -125,6 +125,14 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             let asked: ServiceApply = read(body).await?;
             json(&control.open_authority().await?.service_apply(asked, peer.uid).await?)
         }
+        (&Method::POST, ["v1", "search"]) => {
+            let asked: Search = read(body).await?;
+            json(&control.open_authority().await?.search(asked).await?)
+        }
+        (&Method::POST, ["v1", "records", after, "tail"]) => {
+            let after = after.parse().map_err(|_| not_found(&path))?;
+            tail(control, after).await
+        }
         (&Method::POST, ["v1", "checkpoint"]) => {
             let note = control.open_authority().await?.checkpoint_now().await?;
             json(&serde_json::json!({ "checkpoint": note }))
@@ -159,6 +167,7 @@ async fn status(control: &Arc<Control>) -> Answer {
         records: 0,
         sessions: 0,
         checkpoint: None,
+        indexed: 0,
         witnesses: Vec::new(),
     })
 }
@@ -238,6 +247,39 @@ async fn watch_approvals(control: &Arc<Control>) -> Answer {
     });
     Ok(Response::new(BodyExt::boxed(StreamBody::new(Lines(receiver)))))
 }
+
+/// Every record from that one on, one JSON line each, as it becomes durable.
+async fn tail(control: &Arc<Control>, mut next: u64) -> Answer {
+    let authority = control.open_authority().await?;
+    let (lines, receiver) = mpsc::channel::<Bytes>(16);
+    let mut durable = authority.tail();
+    tokio::spawn(async move {
+        loop {
+            let reading = authority.clone();
+            let told = tokio::task::spawn_blocking(move || reading.told(next, TOLD_AT_ONCE)).await;
+            let Ok(Ok(told)) = told else { return };
+            for found in &told {
+                next = found.seq + 1;
+                let Ok(mut line) = serde_json::to_string(found) else { return };
+                line.push('\n');
+                if lines.send(Bytes::from(line)).await.is_err() {
+                    return;
+                }
+            }
+            if !told.is_empty() {
+                continue;
+            }
+            tokio::select! {
+                grown = durable.wait_for(|size| *size > next) => if grown.is_err() { return },
+                () = lines.closed() => return,
+            }
+        }
+    });
+    Ok(Response::new(BodyExt::boxed(StreamBody::new(Lines(receiver)))))
+}
+
+/// Records that a follower is told of at once.
+const TOLD_AT_ONCE: usize = 256;
 
 /// Lines as body frames.
 pub(crate) struct Lines(mpsc::Receiver<Bytes>);

@@ -27,6 +27,7 @@ mod peers;
 mod references;
 mod run;
 mod scan;
+mod search;
 mod secrets;
 mod tamper;
 mod tasks;
