@@ -72,6 +72,8 @@ struct Held {
     moment: Moment,
     /// A policy may have looked at counts: they must not have changed.
     counted: bool,
+    /// The last change of policy that the decision knew.
+    policy_seq: u64,
 }
 
 /// Why an attempt to admit did not.
@@ -130,14 +132,14 @@ impl Authority {
         let mut planned = plan(leaf, road, request, &chosen);
         // Where policies look at counts, uses of one leaf are decided one after the other, so that they do not chase
         // each other's changes; the committer still has the last word.
-        let policies = self.policies();
+        let (policies, policy_seq) = self.book.read().current_since();
         let bound = leaf.bound.of(leaf, &policies);
         let looks = |one: &Planned| bound.uses_counters(&use_of(&one.action, SessionFacts::default()));
         let counted = policies.uses_counters_at_all() && planned.iter().any(looks);
         let _turn = if counted { Some(leaf.turn.lock().await) } else { None };
         let moment = self.moment(leaf).or_else(|| guard_off("I6").then(Moment::default)).ok_or_else(|| over(leaf))?;
         self.decide(leaf, road, request, &bound, &moment, &mut planned, &mut chosen)?;
-        let held = Held { moment, counted };
+        let held = Held { moment, counted, policy_seq };
         let bytes_max = self.byte_cap(leaf, &chosen);
         let mut intents = Vec::with_capacity(planned.len());
         for (index, one) in planned.into_iter().enumerate() {
@@ -274,6 +276,7 @@ impl Authority {
         draft.cause = request.brings.source.as_ref().map(|source| source.seq);
         if index == 0 {
             draft.facts_epoch = Some(held.moment.epoch);
+            draft.policy_seq = Some(held.policy_seq);
             draft.facts_uses = held.counted.then_some(held.moment.uses);
         }
         self.with_opening(draft, leaf.human, marque_model::event::field::URL, &request.uri)

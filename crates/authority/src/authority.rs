@@ -103,6 +103,8 @@ pub struct Authority {
     pub(crate) statement_ready: tokio::sync::Notify,
     /// Held from reading a credential's version to its record: the sealed row and the record are of one addition.
     pub(crate) changing_credentials: tokio::sync::Mutex<()>,
+    /// Held from the record of a pack until the pack is in force.
+    pub(crate) changing_policies: tokio::sync::Mutex<()>,
     pub(crate) witnesses: crate::witnesses::Witnesses,
     pub(crate) index: crate::index::Index,
     pub(crate) heads: crate::machine::Heads,
@@ -170,6 +172,7 @@ impl Authority {
             statements: Mutex::default(),
             statement_ready: tokio::sync::Notify::new(),
             changing_credentials: tokio::sync::Mutex::default(),
+            changing_policies: tokio::sync::Mutex::default(),
             witnesses,
             mark: Mutex::new(mark),
             runtime,

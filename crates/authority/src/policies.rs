@@ -9,14 +9,13 @@ use marque_api::{Code, Problem};
 use marque_model::event::{Apply, Draft};
 use marque_model::{Effect, State};
 use marque_policy::{Operation, Pack, PackError, Policies, Vocabulary};
+use marque_model::event::APPLIED_POLICY as KIND;
 use marque_store::disk::{RealDisk, replace_file};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The word of `apply` records for packs.
-const KIND: &str = "policy";
 /// Name of the shipped pack.
 pub const SHIPPED: &str = "default";
 /// Digest that says that a pack was taken away.
@@ -64,6 +63,8 @@ pub(crate) struct Book {
     vocabulary: Vocabulary,
     packs: BTreeMap<String, Pack>,
     current: Arc<Policies>,
+    /// The record after which they are in force.
+    seq: u64,
     /// Why nothing is permitted, where that is so.
     fault: Option<String>,
 }
@@ -98,11 +99,12 @@ impl Book {
         let pack = shipped(&vocabulary)?;
         let packs = BTreeMap::from([(SHIPPED.to_owned(), pack)]);
         let current = Arc::new(Policies::new(&vocabulary, packs.values().cloned().collect()));
-        Ok(Self { vocabulary, packs, current, fault: None })
+        Ok(Self { vocabulary, packs, current, seq: 0, fault: None })
     }
 
     /// Adds what the journal says was applied, from the data directory.
     pub(crate) fn restore(&mut self, dir: &Path, state: &State) {
+        self.seq = state.policy_seq;
         for ((what, name), digest) in &state.applied {
             if what != KIND || *digest == REMOVED {
                 continue;
@@ -132,6 +134,11 @@ impl Book {
 
     pub(crate) fn current(&self) -> Arc<Policies> {
         self.current.clone()
+    }
+
+    /// The packs in force, and the record after which they are.
+    pub(crate) fn current_since(&self) -> (Arc<Policies>, u64) {
+        (self.current.clone(), self.seq)
     }
 
     pub(crate) fn fault(&self) -> Option<&str> {
@@ -185,12 +192,13 @@ impl Authority {
         let digest = pack.digest();
         // Between the file and the record the old digest no longer fits: a crash there permits nothing, and never the wrong.
         let event = Apply { what: KIND.into(), name: asked.name.clone(), digest };
-        self.append(Draft::new(event).into()).await?;
-        self.remember()?;
+        let _one_at_a_time = self.changing_policies.lock().await;
+        let seq = self.append(Draft::new(event).into()).await?.seq;
         let view = view(&asked.name, &pack);
-        self.change_packs(|packs| {
+        self.change_packs(seq, |packs| {
             packs.insert(asked.name, pack);
         });
+        self.remember()?;
         Ok(view)
     }
 
@@ -207,17 +215,20 @@ impl Authority {
             return Err(Error::Refused(problem));
         }
         let event = Apply { what: KIND.into(), name: name.to_owned(), digest: REMOVED };
-        self.append(Draft::new(event).into()).await?;
-        self.remember()?;
-        self.change_packs(|packs| {
+        let _one_at_a_time = self.changing_policies.lock().await;
+        let seq = self.append(Draft::new(event).into()).await?.seq;
+        self.change_packs(seq, |packs| {
             packs.remove(name);
         });
+        self.remember()?;
         Ok(())
     }
 
-    fn change_packs(&self, change: impl FnOnce(&mut BTreeMap<String, Pack>)) {
+    /// Uses that were decided before `seq` are decided again: the committer compares.
+    fn change_packs(&self, seq: u64, change: impl FnOnce(&mut BTreeMap<String, Pack>)) {
         let mut book = self.book.write();
         change(&mut book.packs);
+        book.seq = seq;
         // What could not be read may be what was replaced just now: read all again.
         if book.fault.take().is_some() {
             let state = self.state.read();

@@ -3,7 +3,7 @@
 use crate::budget::{Budget, Charge};
 use crate::effect::Effect;
 use crate::event::{
-    AskAnswer, AskOpen, CredentialAdd, Draft, Event, LinkRegister, PRINCIPAL_SYSTEM, SessionOpen, UseIntent, UseOutcome,
+    APPLIED_POLICY, AskAnswer, AskOpen, CredentialAdd, Draft, Event, LinkRegister, PRINCIPAL_SYSTEM, SessionOpen, UseIntent, UseOutcome,
 };
 use crate::ids::SessionId;
 use crate::judge::{Refusal, selector};
@@ -60,6 +60,9 @@ impl State {
                 self.credentials.remove(&event.id);
             }
             Event::Apply(event) => {
+                if event.what == APPLIED_POLICY {
+                    self.policy_seq = seq;
+                }
                 self.applied.insert((event.what.clone(), event.name.clone()), event.digest);
             }
             Event::EnvironmentAdd(event) => {

@@ -30,6 +30,8 @@ pub mod field {
 pub const PRINCIPAL_AGENT: u8 = 1;
 /// The principal of what marque does with a credential itself.
 pub const PRINCIPAL_SYSTEM: u8 = 2;
+/// What an [`Apply`] of a policy pack is about.
+pub const APPLIED_POLICY: &str = "policy";
 
 macro_rules! events {
     ($( $(#[$doc:meta])* $name:ident = $kind:literal { $( $(#[$fdoc:meta])* $key:literal $field:ident : $t:ty ),* $(,)? } )+) => {
@@ -393,6 +395,8 @@ pub struct Draft {
     pub facts_epoch: Option<u64>,
     /// The number of uses that the decision was made at, where it may have looked at counts.
     pub facts_uses: Option<u64>,
+    /// The sequence of the last change of policy that the decision knew.
+    pub policy_seq: Option<u64>,
     /// What happened.
     pub event: Event,
 }
@@ -413,6 +417,7 @@ impl Draft {
             mode: None,
             facts_epoch: None,
             facts_uses: None,
+            policy_seq: None,
             event: event.into(),
         }
     }

@@ -218,6 +218,9 @@ impl State {
         if draft.facts_epoch.is_some_and(|epoch| epoch != session.facts.epoch) {
             return Err(Refusal::FactsChanged);
         }
+        if draft.policy_seq.is_some_and(|seq| seq != self.policy_seq) {
+            return Err(Refusal::FactsChanged);
+        }
         if draft.facts_uses.is_some_and(|uses| uses != session.facts.uses) {
             return Err(Refusal::FactsChanged);
         }

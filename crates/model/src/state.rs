@@ -149,6 +149,8 @@ pub struct State {
     pub checkpoint_vkey: Option<String>,
     /// Number of starts.
     pub epoch: u64,
+    /// Sequence of the record by which a policy pack last came into force or went.
+    pub policy_seq: u64,
     /// Sequence of the next record.
     pub next_seq: u64,
     /// Time of the last record: session time never goes back.

@@ -19,12 +19,15 @@ pub enum Found<'a> {
     Silent,
 }
 
+/// Patterns of one service, the narrower first.
+type Patterns = Vec<(Pattern, Arc<Entry>)>;
+
 #[derive(Debug, Clone, Default)]
 struct OneService {
-    /// Patterns whose first segment is a word, by that word, the narrower first.
-    by_word: Vec<(Box<str>, Vec<(Pattern, Arc<Entry>)>)>,
-    /// The others, the narrower first.
-    open: Vec<(Pattern, Arc<Entry>)>,
+    /// Those whose first segment is a word, by that word.
+    by_word: Vec<(Box<str>, Patterns)>,
+    /// The others.
+    open: Patterns,
 }
 
 /// The compiled registry.
@@ -40,7 +43,7 @@ pub struct Index {
 impl Index {
     pub(super) fn new<'a>(entries: impl Iterator<Item = &'a Arc<Entry>>) -> Self {
         let mut this = Self::default();
-        let mut by_service: BTreeMap<Box<str>, Vec<(Pattern, Arc<Entry>)>> = BTreeMap::new();
+        let mut by_service: BTreeMap<Box<str>, Patterns> = BTreeMap::new();
         for entry in entries {
             match entry.selector.kind {
                 Kind::Host => this.add_host(entry),

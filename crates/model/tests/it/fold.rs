@@ -1,7 +1,8 @@
 use crate::world::{World, credential, grant, holder, leaf, session};
 use marque_chain::{Agent, ChildRequest, Limits, SigningKey, derive};
 use marque_model::event::{
-    AskAnswer, AskOpen, CredentialAdd, CredentialRemove, LinkRegister, LinkRevoke, SessionClosed, SessionEnd, Tainted,
+    Apply, AskAnswer, AskOpen, CredentialAdd, CredentialRemove, LinkRegister, LinkRevoke, SessionClosed, SessionEnd,
+    Tainted,
 };
 use marque_model::state::AskPhase;
 use marque_model::{AskId, Draft, Effect, EndReason, Mode, Refusal, SubjectId, budget::Limit, limits};
@@ -93,6 +94,23 @@ fn a_decision_does_not_outlive_the_facts_it_was_made_on() {
     let taint = Draft::new(Tainted { origin: "https://x".into() }).in_session(session(1), Mode::Enforce);
     world.append(taint).unwrap();
     assert_eq!(world.append(draft), Err(Refusal::FactsChanged));
+}
+
+#[test]
+fn a_decision_does_not_outlive_the_policies_it_was_made_by() {
+    let mut world = World::new();
+    world.open(1, "", 600).unwrap();
+    let mut draft = World::intent(1, 0, None);
+    draft.policy_seq = Some(world.state.policy_seq);
+    world.append(draft.clone()).unwrap();
+    let profile = Apply { what: "profile".into(), name: "acme".into(), digest: [1; 32] };
+    world.append(Draft::new(profile)).unwrap();
+    world.append(draft.clone()).unwrap();
+    let policy = Apply { what: "policy".into(), name: "acme".into(), digest: [2; 32] };
+    world.append(Draft::new(policy)).unwrap();
+    assert_eq!(world.append(draft.clone()), Err(Refusal::FactsChanged));
+    draft.policy_seq = Some(world.state.next_seq - 1);
+    world.append(draft).unwrap();
 }
 
 #[test]
