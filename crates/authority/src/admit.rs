@@ -97,12 +97,12 @@ impl Authority {
     ///
     /// # Errors
     /// The refusal that the agent sees; it is recorded.
-    pub async fn admit(self: &Arc<Self>, leaf: &Arc<Leaf>, road: &Road, request: Request) -> Result<Granted, Problem> {
-        let refusing = match self.admit_or_ask(leaf, road, &request).await {
+    pub async fn admit(self: &Arc<Self>, leaf: &Arc<Leaf>, road: &Road, request: &Request) -> Result<Granted, Problem> {
+        let refusing = match self.admit_or_ask(leaf, road, request).await {
             Ok(granted) => return Ok(granted),
             Err(refusing) => refusing,
         };
-        self.record_refusal(leaf, road, &request, &refusing);
+        self.record_refusal(leaf, road, request, &refusing);
         Err(refusing.problem)
     }
 
@@ -117,7 +117,7 @@ impl Authority {
                 Err(Stop::Ask(questions)) => {
                     let hold = std::time::Duration::from_millis(limits::HOLD_MS);
                     let until = *until.get_or_insert_with(|| tokio::time::Instant::now() + hold);
-                    self.hold(leaf, road, request, &questions, until).await?;
+                    Box::pin(self.hold(leaf, road, request, &questions, until)).await?;
                 }
             }
         }
@@ -303,7 +303,7 @@ impl Authority {
         let Some(candidate) = candidate else { return Ok(None) };
         let key = (candidate.id, candidate.version);
         let (value, fresh) = match candidate.by_reference {
-            true => self.referred(leaf, candidate, cause).await?,
+            true => Box::pin(self.referred(leaf, candidate, cause)).await?,
             false => (self.credential_value(key).await?, false),
         };
         marque_switch::fail_point("use.attached");

@@ -248,7 +248,7 @@ impl Authority {
         if let Some(value) = self.values.read().get(&key) {
             return Ok(value.clone());
         }
-        let value = Arc::new(self.vault_get(key).await?);
+        let value = Arc::new(Box::pin(self.vault_get(key)).await?);
         self.values.write().insert(key, value.clone());
         Ok(value)
     }

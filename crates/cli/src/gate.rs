@@ -285,24 +285,24 @@ impl Gate for AuthorityGate {
         let leaf = &seat.leaf;
         let (needles, guessable) = leaf.needles.current();
         if use_.kind == Kind::Tunnel {
-            let permit = self.authority.pass_host(leaf, &route.target).await.map_err(|p| problem(&p))?;
+            let permit = Box::pin(self.authority.pass_host(leaf, &route.target)).await.map_err(|p| problem(&p))?;
             return Ok(admitted(Pass::bare(permit), needles, guessable));
         }
         let road = leaf.roads.get(&route.target).cloned();
         let Some(road) = road else {
             // Observe mode, plain HTTP to an unlisted host.
-            let permit = self.authority.pass_host(leaf, &route.target).await.map_err(|p| problem(&p))?;
+            let permit = Box::pin(self.authority.pass_host(leaf, &route.target)).await.map_err(|p| problem(&p))?;
             return Ok(admitted(Pass::bare(permit), needles, guessable));
         };
         let marked = is_opaque(&use_.extracted);
         let request = self.request(seat, route, use_);
         let opaque = request.brings.address.is_none() && marked;
-        let (meanings, path) = (request.meanings.clone(), request.path.clone());
-        let granted = self.authority.admit(leaf, &road, request).await.map_err(|p| problem(&p))?;
+        let granted = self.authority.admit(leaf, &road, &request).await.map_err(|p| problem(&p))?;
         let withhold = {
             let hits = leaf.hits.lock();
             hits.get(&route.target).is_some_and(|ledger| ledger.verdict() == Verdict::Withhold)
         };
+        let Request { meanings, path, .. } = request;
         let source = Source { seq: granted.permit.seq(), credential: granted.credential, meanings, path, opaque };
         let attachment = |(placement, secret)| Attachment { placement, placeholder: None, secret };
         Ok(Admitted {

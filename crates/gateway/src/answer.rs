@@ -115,7 +115,7 @@ pub(crate) async fn pass<G: Gate>(
     let always = Arc::clone(use_.needles());
     let handling = Handling { decoder, needles: None, max: limits.answer_max };
     let stream = AnswerStream::new(body, handling, Box::new(use_));
-    let mut held = stream.collect(ANSWER_HOLD_BYTES_MAX).await.map_err(held_problem)?;
+    let mut held = Box::pin(stream.collect(ANSWER_HOLD_BYTES_MAX)).await.map_err(held_problem)?;
     let swapped = swap.apply(&mut parts, Some(&mut held.bytes));
     let swapped = swapped.and_then(|()| match held.mask(&mut parts.headers, needles.as_deref(), &always) {
         Verdict::Mask => Ok(()),

@@ -53,7 +53,7 @@ pub(crate) async fn outer<G: Gate>(conn: &Arc<Conn<G>>, mut request: Request<Inc
     let method = request.method().clone();
     let result = match &target {
         Err(problem) => Err(problem.clone()),
-        Ok(target) if connecting => connect::connect(conn, identity, target, request).await,
+        Ok(target) if connecting => Box::pin(connect::connect(conn, identity, target, request)).await,
         Ok(target) => {
             let scene = Scene {
                 house: &conn.house,

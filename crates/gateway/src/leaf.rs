@@ -89,7 +89,9 @@ impl LeafState {
         offer: Offer,
         carried: Carried,
     ) -> Result<Sender, Problem> {
-        let sender = self.open(dialer, plan, offer).await?;
+        // Boxed, as all that is rare and large on the way of a request: a warm request's future would carry the room for it
+        // wherever it is moved.
+        let sender = Box::pin(self.open(dialer, plan, offer)).await?;
         if let Sender::H2(shared) = &sender {
             self.pool.give(&plan.target, Sender::H2(shared.clone()), carried);
         }

@@ -66,7 +66,7 @@ pub(crate) async fn exchange<G: Gate>(
     let (plan, rules) = route(gate, scene.leaf, scene.target)?;
     let followed = follow::look_up(scene, &parts, &plan, rules)?;
     match followed {
-        Some(followed) if followed.is_elsewhere(scene.target) => return followed.read(scene, parts, body, &plan).await,
+        Some(followed) if followed.is_elsewhere(scene.target) => return Box::pin(followed.read(scene, parts, body, &plan)).await,
         Some(ref followed) => followed.put(&mut parts)?,
         None => {}
     }

@@ -334,7 +334,8 @@ impl Group {
             let range = secret.start..tail_end(input, secret.end, &rule.tail, next);
             // A match is never empty. One step past a secret leaves its closing delimiter to open the next match.
             from = range.end.max(whole.start + 1);
-            if keep(&whole) {
+            // A group that took part with nothing is no secret.
+            if keep(&whole) && !range.is_empty() {
                 findings.push(Finding {
                     rule: Arc::clone(&rule.id),
                     range,

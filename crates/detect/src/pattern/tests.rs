@@ -344,3 +344,10 @@ fn keywords_far_apart_are_each_searched_around() {
     let near_first = 1 + (KEYWORD_REACH_BYTES - "key=0123456789 ".len()) / 11;
     assert_eq!(rules.find(input.as_bytes()).len(), near_first + 1 + 1);
 }
+
+#[test]
+fn a_group_that_took_part_with_nothing_is_no_finding() {
+    let rules = Rules::compile(&[Rule::new("own", "key=([a-z]*)", 64)]).unwrap();
+    let ranges = |input: &[u8]| rules.find(input).into_iter().map(|f| f.range).collect::<Vec<_>>();
+    assert_eq!(ranges(b"key= key=abc key="), [9..12]);
+}
