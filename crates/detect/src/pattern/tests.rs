@@ -347,7 +347,7 @@ fn keywords_far_apart_are_each_searched_around() {
 
 #[test]
 fn a_group_that_took_part_with_nothing_is_no_finding() {
-    let rules = Rules::compile(&[Rule::new("own", "key=([a-z]*)", 64)]).unwrap();
+    let rules = Rules::compile(&[Rule::new("own", "key=([a-z]{0,9})", 64)]).unwrap();
     let ranges = |input: &[u8]| rules.find(input).into_iter().map(|f| f.range).collect::<Vec<_>>();
     assert_eq!(ranges(b"key= key=abc key="), [9..12]);
 }
