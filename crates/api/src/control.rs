@@ -169,6 +169,40 @@ pub struct ServiceApplied {
     pub hosts: Vec<String>,
 }
 
+/// A task file as its launcher read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFile {
+    /// Where it is, without links and dots.
+    pub path: String,
+    /// All of it.
+    pub text: String,
+}
+
+/// `POST /v1/tasks`. An act that widens authority.
+#[derive(Serialize, Deserialize)]
+pub struct TaskApply {
+    /// The passphrase.
+    pub passphrase: String,
+    /// The file.
+    pub file: TaskFile,
+}
+
+/// `POST /v1/tasks/show`.
+#[derive(Serialize, Deserialize)]
+pub struct TaskAsked {
+    /// Where the file is.
+    pub path: String,
+}
+
+/// Answer to both: a task as it took effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TaskApplied {
+    /// SHA-256 of its text, in hex.
+    pub digest: String,
+    /// Its text, where it is still to be had.
+    pub text: Option<String>,
+}
+
 /// One credential, without its value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CredentialView {
@@ -217,8 +251,8 @@ pub struct SessionOpen {
     pub accept: Vec<String>,
     /// Hosts reachable without a credential: `host:port`, or a named set.
     pub egress: Vec<String>,
-    /// Digest of the task file that this came from, in hex.
-    pub task: Option<String>,
+    /// The task file that this came from: it has to be the one that took effect.
+    pub task: Option<TaskFile>,
     /// Pins of open hosts: `host:port=address`.
     pub pins: Vec<String>,
 }
@@ -447,7 +481,7 @@ pub struct Lineage {
     pub purpose: Option<String>,
     /// Links, root first.
     pub hops: Vec<Hop>,
-    /// Uses and refusals, in order.
+    /// Uses, refusals and the end, in order. An `outcome` is that of a use on a page before, which `from` names.
     pub uses: Vec<UseView>,
     /// Sequence of the next page, where there is more.
     pub next: Option<u64>,

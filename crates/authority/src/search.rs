@@ -285,6 +285,14 @@ impl Authority {
         if whole { Ok(()) } else { Err(missing(applied)) }
     }
 
+    /// Number and place of the newest durable record of a session.
+    pub(crate) fn newest_of(&self, id: &SessionId) -> Result<Option<(u64, u64)>, String> {
+        self.head_of(&key(KeyKind::Session, id.as_bytes()), self.journal.size()).map_err(|failed| match failed {
+            Failed::Journal(why) | Failed::Missing(why) => why,
+            Failed::Index(error) => error.to_string(),
+        })
+    }
+
     /// Number and place of the newest record of a key that is in the index's part of the journal.
     fn head_of(&self, lead: &KeyOf, applied: u64) -> Result<Option<(u64, u64)>, Failed> {
         let mut head = self.heads.read().get(&Key::of(lead)).copied();

@@ -55,6 +55,10 @@ impl Authority {
         let act = crate::decide::act_facts("session.open", &asked.agent, &asked.environment, human, plan.grade, &asked.accept);
         self.judge_own(&act)?;
         let (policy, policy_names) = (self.policies().digest(), self.book.read().names());
+        let task = match &asked.task {
+            Some(file) => Some(self.judge_task(file, human).await?),
+            None => None,
+        };
         let id = SessionId::from_bytes(random::bytes()?);
         let now_ms = self.clock.now_ms();
         let end_s = now_ms / 1000 + asked.ttl_s;
@@ -97,7 +101,7 @@ impl Authority {
             grade: plan.grade,
             not_after_ms: end_s * 1000,
             jti: jti.clone(),
-            task: asked.task.as_deref().and_then(unhex),
+            task,
             policy: Some(policy),
             accepted: asked.accept.clone(),
             link,
@@ -457,16 +461,4 @@ const fn chain_mode(mode: Mode) -> marque_chain::Mode {
 
 fn marque_chain_jti() -> Result<String, Error> {
     Ok(crate::hex(&random::bytes::<12>()?))
-}
-
-pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut out = [0u8; 32];
-    let bytes = text.as_bytes();
-    if bytes.len() != 64 {
-        return None;
-    }
-    for (slot, pair) in out.iter_mut().zip(bytes.chunks(2)) {
-        *slot = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(out)
 }

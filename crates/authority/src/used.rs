@@ -3,18 +3,18 @@
 use crate::authority::Authority;
 use crate::{Error, limits};
 use marque_api::control::{OpenedWith, PassedHost, RefusedCount, UsedOnce, Uses};
-use marque_api::{Code, Problem};
 use marque_journal::record;
 use marque_model::event::{Event, SessionOpen, UseIntent, field};
 use marque_model::SessionId;
 use marque_wire::http::path::CanonicalPath;
+use std::sync::Arc;
 
 impl Authority {
     /// One page of what a session used, from record `after` on; `max` may make it shorter.
     ///
     /// # Errors
     /// Where the first page meets no such session, or the journal cannot be read.
-    pub async fn uses(&self, id: SessionId, after: u64, max: Option<u64>) -> Result<Uses, Error> {
+    pub async fn uses(self: &Arc<Self>, id: SessionId, after: u64, max: Option<u64>) -> Result<Uses, Error> {
         let most = max.and_then(|m| usize::try_from(m).ok()).unwrap_or(limits::PAGE_USES).clamp(1, limits::PAGE_USES);
         let mut page = Uses {
             schema: "marque/uses.v1".into(),
@@ -25,22 +25,17 @@ impl Authority {
             refused: Vec::new(),
             next: None,
         };
-        let mut opened_at = None;
-        for (read, item) in self.journal.records(after).enumerate() {
-            let (_, bytes) = item.map_err(|e| Error::Journal(e.to_string()))?;
-            let record = record::decode(&bytes).map_err(|e| Error::Journal(e.to_string()))?;
-            let taken = page.uses.len() + page.passed.len() + page.refused.len();
-            if read >= limits::PAGE_RECORDS || taken >= most {
-                page.next = Some(record.seq());
+        let (seqs, open) = self.records_of(id, after).await?;
+        for seq in seqs {
+            if page.uses.len() + page.passed.len() + page.refused.len() >= most {
+                page.next = Some(seq);
                 break;
             }
+            let bytes = self.journal.read(seq).map_err(|e| Error::Journal(e.to_string()))?;
+            let record = record::decode(&bytes).map_err(|e| Error::Journal(e.to_string()))?;
             let head = record.head();
-            if head.session != Some(*id.as_bytes()) {
-                continue;
-            }
             match Event::decode(record.kind(), record.body()).map_err(|e| Error::Journal(e.to_string()))? {
                 Event::SessionOpen(open) => {
-                    opened_at = Some(head.seq);
                     page.opened = Some(opened(&open, head.mode, head.time_ms)?);
                 }
                 // What marque did for itself is nobody's need.
@@ -55,12 +50,8 @@ impl Authority {
                 _ => {}
             }
         }
-        if after == 0 && page.opened.is_none() && page.next.is_none() {
-            let what = format!("`{id}` is not known");
-            return Err(Error::Refused(Problem::new(Code::NOT_FOUND, what, "give the whole id of an ended session")));
-        }
-        if let (Some(seq), Some(opened)) = (opened_at, &mut page.opened) {
-            opened.purpose = self.opening_text(seq, field::PURPOSE).await;
+        if let Some(opened) = &mut page.opened {
+            opened.purpose = self.opening_text(open, field::PURPOSE).await;
         }
         for used in page.uses.iter_mut().filter(|u| u.resource.is_none()) {
             used.path = self.opening_text(used.seq, field::URL).await.and_then(|uri| path_of(&uri));

@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Service profiles: list, show, check, apply.
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Task files: put one in force as it is now.
+    #[command(subcommand)]
+    Task(TaskCommand),
     /// Environments: which hosts, accounts and resources belong to which.
     #[command(subcommand)]
     Environment(EnvironmentCommand),
@@ -138,6 +141,21 @@ pub(crate) struct ScanArgs {
     pub(crate) fail: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum TaskCommand {
+    /// Check a task file; no authority is needed.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Put a task file in force as it is now: show what changed, and ask for the passphrase. The first run of a file does
+    /// the same; after that a changed file opens no session until it was applied again.
+    Apply {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// PEM file of certificates that are believed upstream beside the system's.
@@ -150,11 +168,8 @@ pub(crate) struct ServeArgs {
     /// Weaker passphrase stretching, for tests.
     #[arg(long, hide = true)]
     pub(crate) fast_passphrase: bool,
-    /// Milliseconds added to the wall clock, for tests.
-    #[arg(long, hide = true, default_value_t = 0, allow_negative_numbers = true)]
-    pub(crate) clock_offset_ms: i64,
-    /// Bytes of a journal segment, of the reserve and of the free-space floor, for tests.
-    #[arg(long, hide = true, value_name = "SEG,RES,FLOOR")]
+    /// Bytes of a journal segment, of the reserve, of the free-space floor, and that one session may cause, for tests.
+    #[arg(long, hide = true, value_name = "SEG,RES,FLOOR[,SESSION]")]
     pub(crate) journal_limits: Option<String>,
 }
 

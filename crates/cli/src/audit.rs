@@ -44,8 +44,24 @@ pub(crate) fn main(global: &Global, command: &AuditCommand) -> Outcome {
 
 fn lineage(global: &Global, session: &str) -> Outcome {
     let client = client(global)?;
-    let path = format!("/v1/sessions/{session}/lineage");
-    let lineage: Lineage = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
+    let page = |after: u64| {
+        let path = format!("/v1/sessions/{session}/lineage?after={after}");
+        block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })
+    };
+    let mut lineage: Lineage = page(0)?;
+    while let Some(next) = lineage.next {
+        let more = page(next)?;
+        lineage.hops.extend(more.hops);
+        for view in more.uses {
+            // The outcome of a use on a page before.
+            let use_ = lineage.uses.iter_mut().find(|known| view.what == "outcome" && Some(known.seq) == view.from);
+            match use_ {
+                Some(known) => known.result = view.result,
+                None => lineage.uses.push(view),
+            }
+        }
+        lineage.next = more.next;
+    }
     if global.json {
         return print_json(&lineage);
     }
@@ -64,6 +80,10 @@ pub(crate) fn print_lineage(lineage: &Lineage) {
         }
     }
     for view in &lineage.uses {
+        if view.what == "ended" {
+            print(&format!("{:>7}  ended    {}", view.seq, view.result));
+            continue;
+        }
         let credential = view.credential.as_deref().map(|c| format!(" with {c}")).unwrap_or_default();
         let credential = match view.from {
             Some(seq) if view.what == "own" => format!("{credential}, for {seq}"),

@@ -28,6 +28,7 @@ mod search;
 mod serve;
 mod service;
 mod session;
+mod task;
 mod tighten;
 mod witness;
 
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Credential(ref command) => credential::main(&cli.global, command),
         Command::Audit(ref command) => audit::main(&cli.global, command),
         Command::Service(ref command) => service::main(&cli.global, command),
+        Command::Task(ref command) => task::main(&cli.global, command),
         Command::Environment(ref command) => environment::main(&cli.global, command),
         Command::Approval(ref command) => approval::main(&cli.global, command),
         Command::Policy(ref command) => policy::main(&cli.global, command),

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use marque_api::control::{
-    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, Unseal,
+    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, TaskApply, TaskAsked, Unseal,
 };
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
@@ -73,7 +73,8 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
         (&Method::POST, ["v1", "sessions", id, "hold"]) => hold(control, id).await,
         (&Method::GET, ["v1", "sessions", id, "lineage"]) => {
             let authority = control.open_authority().await?;
-            json(&authority.lineage(authority.find_session(id)?).await?)
+            let after = number(parts.uri.query().unwrap_or(""), "after")?;
+            json(&authority.lineage(authority.find_session(id)?, after.unwrap_or(0)).await?)
         }
         (&Method::GET, ["v1", "sessions", id, "uses"]) => {
             let authority = control.open_authority().await?;
@@ -124,6 +125,14 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
         (&Method::POST, ["v1", "services"]) => {
             let asked: ServiceApply = read(body).await?;
             json(&control.open_authority().await?.service_apply(asked, peer.uid).await?)
+        }
+        (&Method::POST, ["v1", "tasks"]) => {
+            let asked: TaskApply = read(body).await?;
+            json(&control.open_authority().await?.task_apply(asked, peer.uid).await?)
+        }
+        (&Method::POST, ["v1", "tasks", "show"]) => {
+            let asked: TaskAsked = read(body).await?;
+            json(&control.open_authority().await?.task_show(&asked.path)?)
         }
         (&Method::POST, ["v1", "search"]) => {
             let asked: Search = read(body).await?;

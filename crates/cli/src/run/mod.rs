@@ -15,6 +15,7 @@ use crate::connect;
 use crate::out::{Failure, exit, say};
 use crate::paths::Paths;
 use hyper::Method;
+use marque_api::Code;
 use marque_api::control::{SessionEnd, SessionOpen, SessionOpened, Statement};
 use marque_client::Lines;
 use marque_detect::pattern::{Rules, builtin_rules};
@@ -75,10 +76,16 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
         grade: grade.to_string(),
         accept: plan.accept.clone(),
         egress: plan.egress.clone(),
-        task: plan.digest.clone(),
+        task: plan.file.clone(),
         pins: plan.pins.clone(),
     };
-    let opened: SessionOpened = client.call(Method::POST, "/v1/sessions", Some(&open)).await?;
+    let opened: SessionOpened = match (client.call(Method::POST, "/v1/sessions", Some(&open)).await, &plan.file) {
+        (Err(marque_client::Error::Refused(problem)), Some(file)) if problem.code == Code::DIGEST => {
+            crate::task::show_change(&client, file).await?;
+            return Err(Failure::Problem(problem));
+        }
+        (answer, _) => answer?,
+    };
     drop(open);
     // The lifeline is let go only after the end was said: a connection that breaks means a launcher that died.
     let mut held = client.stream(&format!("/v1/sessions/{}/hold", opened.session)).await?;

@@ -2,6 +2,7 @@
 
 use crate::args::RunArgs;
 use crate::out::Failure;
+use marque_api::control::TaskFile;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,7 +27,8 @@ pub(crate) struct Plan {
     pub(crate) pass: Vec<String>,
     pub(crate) set: Vec<(String, String)>,
     pub(crate) require: Option<String>,
-    pub(crate) digest: Option<String>,
+    /// The file that it came from, as it was read.
+    pub(crate) file: Option<TaskFile>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -76,11 +78,11 @@ fn bad(what: impl Into<String>) -> Failure {
 
 /// Reads flags and, where there is one, the task file.
 pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
-    let (file, digest) = match &args.task {
+    let (file, source) = match &args.task {
         None => (File::default(), None),
         Some(path) => {
-            let (file, digest) = read(path)?;
-            (file, Some(digest))
+            let source = read(path)?;
+            (parse(&source.text, &path.display().to_string())?, Some(source))
         }
     };
     let program = args.command.first().map(String::as_str).unwrap_or_default();
@@ -131,19 +133,19 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
         pass: file.pass.into_iter().chain(args.pass.iter().cloned()).collect(),
         set,
         require: args.require.clone().or(file.require),
-        digest,
+        file: source,
     })
 }
 
-fn read(path: &std::path::Path) -> Result<(File, String), Failure> {
+/// The file's text, and where it is whatever the link or the working directory was.
+pub(crate) fn read(path: &std::path::Path) -> Result<TaskFile, Failure> {
     let unreadable = |e: std::io::Error| bad(format!("`{}`: {e}", path.display()));
     if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
         return Err(bad(format!("`{}` is longer than a task can be", path.display())));
     }
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let file = parse(&text, &path.display().to_string())?;
-    let digest = marque_authority::hex(&marque_chain::sha256(text.as_bytes()).0);
-    Ok((file, digest))
+    let path = std::fs::canonicalize(path).map_err(unreadable)?;
+    Ok(TaskFile { path: path.to_string_lossy().into_owned(), text })
 }
 
 fn parse(text: &str, name: &str) -> Result<File, Failure> {

