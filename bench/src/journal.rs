@@ -9,7 +9,7 @@ use marque_journal::cbor::Writer;
 use marque_journal::note::Ed25519Signer;
 use marque_journal::record::{Record, RecordHead};
 use marque_store::disk::{Disk, RealDisk};
-use marque_store::{FileJournal, FrameSink, KeySigner, Machine, Opening, Options, ReplayError};
+use marque_store::{FileJournal, FrameSink, KeySigner, Machine, Opening, Options, ReplayError, Urgency};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -36,8 +36,8 @@ impl Machine for Padding {
         out.append(&head, &body, &[]).map(|_| ()).map_err(|_| ())
     }
 
-    fn is_essential((): &()) -> bool {
-        false
+    fn urgency((): &()) -> Urgency {
+        Urgency::Ordinary
     }
 
     fn replay(&mut self, _: &Record<'_>) -> std::result::Result<(), ReplayError> {

@@ -287,9 +287,7 @@ impl Authority {
         match self.durable_intent(leaf, entry).await {
             Ok(seq) => Ok(seq),
             Err(AppendError::Refused(Refusal::FactsChanged)) => Err(Stop::Changed),
-            Err(AppendError::Refused(refusal)) => Err(refused(leaf, &refusal).into()),
-            Err(AppendError::NoSpace) => Err(Problem::plain(Code::NO_SPACE, "free space on the disk of the data directory").into()),
-            Err(_) => Err(Problem::plain(Code::JOURNAL, "the authority is stopping; try again").into()),
+            Err(error) => Err(unrecorded(leaf, &error).into()),
         }
     }
 
@@ -346,6 +344,15 @@ pub(crate) fn over(leaf: &Leaf) -> Problem {
     Problem::new(Code::SESSION_OVER, format!("session `{}` is over", leaf.session), "start a new session")
 }
 
+/// Why an admission has no record, in the agent's words.
+fn unrecorded(leaf: &Leaf, error: &AppendError<Refusal>) -> Problem {
+    match error {
+        AppendError::Refused(refusal) => refused(leaf, refusal),
+        AppendError::NoSpace => Problem::plain(Code::NO_SPACE, "free space on the disk of the data directory"),
+        _ => Problem::plain(Code::JOURNAL, "the authority is stopping; try again"),
+    }
+}
+
 /// A refusal of the committer, in the agent's words.
 pub(crate) fn refused(leaf: &Leaf, refusal: &Refusal) -> Problem {
     match refusal {
@@ -366,6 +373,9 @@ pub(crate) fn refused(leaf: &Leaf, refusal: &Refusal) -> Problem {
             problem.retry = Retry::Later;
             problem
         }
+        Refusal::Quota(name @ "SESSION_JOURNAL_BYTES_MAX") => {
+            Problem::new(Code::QUOTA, format!("the limit `{name}` is reached, and ends the session"), "start a new session")
+        }
         Refusal::Quota(name) => {
             Problem::new(Code::QUOTA, format!("the limit `{name}` is reached"), "wait for running requests to end")
         }
@@ -378,7 +388,7 @@ impl Authority {
     ///
     /// # Errors
     /// Where the session is over, or the journal takes no record.
-    pub async fn pass_host(&self, leaf: &Arc<Leaf>, target: &marque_model::Target) -> Result<Permit, Problem> {
+    pub async fn pass_host(self: &Arc<Self>, leaf: &Arc<Leaf>, target: &marque_model::Target) -> Result<Permit, Problem> {
         if leaf.is_over() || leaf.mode != Mode::Observe {
             return Err(over(leaf));
         }
@@ -389,7 +399,12 @@ impl Authority {
         }
         let event = marque_model::event::HostPassed { host: format!("{}:{}", target.host(), target.port()), count: 1 };
         let draft = Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
-        self.append(draft.into()).await.map_err(|e| e.to_problem())?;
+        self.witnesses.admits()?;
+        if let Err(error) = self.journal.append(draft.into()).await {
+            let problem = unrecorded(leaf, &error);
+            self.note_host_refusal(leaf, target.host().to_owned(), &problem.clone().into());
+            return Err(problem);
+        }
         Ok(Permit { leaf: leaf.clone(), referred: None, intents: Vec::new(), settled: false })
     }
 }

@@ -28,8 +28,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Figures of the journal; tests lower them.
     pub journal: marque_store::Options,
-    /// Added to the wall clock; for tests.
-    pub clock_offset_ms: i64,
+    /// Bytes of journal that one session may cause; tests lower it.
+    pub session_journal_bytes_max: u64,
     /// PEM of certificates believed upstream beside the system's.
     pub extra_roots_pem: Option<String>,
     /// Who cosigns the checkpoints, from now on; `None`: whoever did before.
@@ -121,7 +121,7 @@ impl Authority {
     /// not fit it.
     pub fn start(options: Options, signer: Arc<SignerClient>, keys: Keys) -> Result<Arc<Self>, Error> {
         let state = Arc::new(RwLock::new(State::new()));
-        let clock = Arc::new(SessionClock::start(0, options.clock_offset_ms));
+        let clock = Arc::new(SessionClock::start());
         let instance = InstanceId::from_bytes(keys.instance);
         let state_disk = RealDisk::open(&options.state_dir)
             .map_err(|source| Error::Io { path: options.state_dir.display().to_string(), source })?;
@@ -142,6 +142,8 @@ impl Authority {
         let unmarked = opening.acknowledged.is_none();
         let (journal, recovery) =
             marque_store::FileJournal::open(&options.data_dir, opening).map_err(|e| Error::Journal(e.to_string()))?;
+        clock.not_before(state.read().time_ms);
+        state.write().session_journal_bytes_max = options.session_journal_bytes_max;
         // For verifiers that share no code: the key is in the first record too.
         let vkey = format!("{}\n", keys.vkey);
         let data_disk = RealDisk::open(&options.data_dir)

@@ -6,7 +6,7 @@ use marque_model::event::Draft;
 use marque_model::{Event, Mode, Refusal, State};
 use marque_store::index::KeyOf;
 use marque_store::sealed::OpeningKey;
-use marque_store::{FrameSink, Machine, ReplayError};
+use marque_store::{FrameSink, Machine, ReplayError, Urgency};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -257,8 +257,12 @@ impl Machine for Fold {
         state.apply(draft, seq, now_ms, self.body.len() + 200)
     }
 
-    fn is_essential(entry: &Entry) -> bool {
-        entry.draft.is_essential()
+    fn urgency(entry: &Entry) -> Urgency {
+        match (entry.draft.is_essential(), entry.draft.is_report()) {
+            (_, true) => Urgency::Report,
+            (true, _) => Urgency::Vital,
+            (false, _) => Urgency::Ordinary,
+        }
     }
 
     fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {

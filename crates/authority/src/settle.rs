@@ -61,7 +61,7 @@ impl Authority {
     }
 
     /// Remembers and, once a second a kind, records a refusal.
-    pub(crate) fn record_refusal(&self, leaf: &Arc<Leaf>, road: &Road, request: &Request, refusing: &Refusing) {
+    pub(crate) fn record_refusal(self: &Arc<Self>, leaf: &Arc<Leaf>, road: &Road, request: &Request, refusing: &Refusing) {
         let Some(first) = request.meanings.iter().max_by_key(|m| m.effect) else { return };
         let kind = Kind {
             code: refusing.problem.code.number(),
@@ -75,7 +75,7 @@ impl Authority {
     }
 
     /// The same for a refusal that has no request yet: a host, a framing error.
-    pub(crate) fn note_refusal(&self, leaf: &Arc<Leaf>, kind: Kind, what: String, refusing: &Refusing) {
+    pub(crate) fn note_refusal(self: &Arc<Self>, leaf: &Arc<Leaf>, kind: Kind, what: String, refusing: &Refusing) {
         let refused = Refused {
             at_ms: self.clock.now_ms(),
             request: what,
@@ -87,14 +87,29 @@ impl Authority {
         if let Some((kind, count)) = due {
             self.append_later(denied(leaf, kind, count));
         }
+        self.end_over_quota(leaf);
+    }
+
+    /// A session that has caused as much of the journal as one may is ended; the others go on (threats H18). Asked where a
+    /// refusal is noted: a use beyond the quota is refused, and whoever is only ever refused comes by here too.
+    fn end_over_quota(self: &Arc<Self>, leaf: &Leaf) {
+        let over = {
+            let state = self.state.read();
+            state.sessions.get(&leaf.session).is_some_and(|session| state.is_over_quota(session))
+        };
+        if over && !leaf.is_over() {
+            let (this, id) = (self.clone(), leaf.session);
+            // Whoever came first ends it; the statement is kept for whoever asks.
+            self.runtime.spawn(async move { this.end_session(id, marque_model::EndReason::Quota).await.map(drop) });
+        }
     }
 
     /// A refusal that the gateway found by itself: a host, a framing error, an address.
-    pub fn refused_by_gateway(&self, leaf: &Arc<Leaf>, host: String, problem: &Problem) {
+    pub fn refused_by_gateway(self: &Arc<Self>, leaf: &Arc<Leaf>, host: String, problem: &Problem) {
         self.note_host_refusal(leaf, host, &problem.clone().into());
     }
 
-    pub(crate) fn note_host_refusal(&self, leaf: &Arc<Leaf>, host: String, refusing: &Refusing) {
+    pub(crate) fn note_host_refusal(self: &Arc<Self>, leaf: &Arc<Leaf>, host: String, refusing: &Refusing) {
         let kind = Kind {
             code: refusing.problem.code.number(),
             service: host.clone(),

@@ -69,7 +69,6 @@ fn spawn(paths: &Paths, args: &ServeArgs, signer: UnixStream) -> Result<Child, F
     let mut command = Command::new(std::env::current_exe().map_err(failed("no program"))?);
     command.arg("authority-process").arg("--data-dir").arg(&paths.data).arg("--state-dir").arg(&paths.state);
     command.stdin(OwnedFd::from(signer));
-    command.args(["--clock-offset-ms", &args.clock_offset_ms.to_string()]);
     if let Some(file) = &args.upstream_ca {
         command.arg("--upstream-ca").arg(file);
     }
@@ -88,12 +87,14 @@ pub(crate) fn authority(global: &Global, args: &AuthorityArgs) -> Outcome {
     let paths = Paths::of(global)?;
     let stream = signer_stream()?;
     let mut journal = marque_store::Options::default();
+    let mut session_journal_bytes_max = marque_model::limits::SESSION_JOURNAL_BYTES_MAX;
     if let Some(limits) = &args.serve.journal_limits {
         let numbers: Vec<u64> = limits.split(',').filter_map(|n| n.parse().ok()).collect();
-        let [segment, reserve, floor] = numbers.as_slice() else {
-            return Err(Failure::usage("three numbers are needed", "write `SEGMENT,RESERVE,FLOOR`"));
+        let [segment, reserve, floor, session @ ..] = numbers.as_slice() else {
+            return Err(Failure::usage("three or four numbers are needed", "write `SEGMENT,RESERVE,FLOOR,SESSION`"));
         };
         (journal.segment_bytes, journal.reserve_bytes, journal.floor_bytes) = (*segment, *reserve, *floor);
+        session_journal_bytes_max = session.first().copied().unwrap_or(session_journal_bytes_max);
     }
     let extra_roots_pem = match &args.serve.upstream_ca {
         None => None,
@@ -103,7 +104,7 @@ pub(crate) fn authority(global: &Global, args: &AuthorityArgs) -> Outcome {
         data_dir: paths.data.clone(),
         state_dir: paths.state.clone(),
         journal,
-        clock_offset_ms: args.serve.clock_offset_ms,
+        session_journal_bytes_max,
         extra_roots_pem,
         witnesses: crate::witness::given(&args.serve.witnesses)?,
     };

@@ -66,10 +66,14 @@ pub(crate) async fn outer<G: Gate>(conn: &Arc<Conn<G>>, mut request: Request<Inc
             exchange(&scene, request).await
         }
     };
-    result.unwrap_or_else(|problem| {
-        conn.house.gate.refused(conn.listener, Some(&identity.leaf), target.as_ref().ok(), &problem);
-        closing(problem.response(form), &method)
-    })
+    match result {
+        Ok(response) => response,
+        Err(problem) => {
+            conn.house.gate.refused(conn.listener, Some(&identity.leaf), target.as_ref().ok(), &problem);
+            identity.state.in_turn().await;
+            closing(problem.response(form), &method)
+        }
+    }
 }
 
 /// Answers a request inside an intercepted tunnel.
@@ -81,10 +85,14 @@ pub(crate) async fn inner<G: Gate>(scene: Scene<'_, G>, request: Request<Incomin
         _ if scene.state.cut.is_cancelled() => Err(found::ended()),
         _ => exchange(&scene, request).await,
     };
-    result.unwrap_or_else(|problem| {
-        scene.house.gate.refused(scene.listener, Some(scene.leaf), Some(scene.target), &problem);
-        problem.response(form)
-    })
+    match result {
+        Ok(response) => response,
+        Err(problem) => {
+            scene.house.gate.refused(scene.listener, Some(scene.leaf), Some(scene.target), &problem);
+            scene.state.in_turn().await;
+            problem.response(form)
+        }
+    }
 }
 
 fn is_stand_in(request: &Request<Incoming>) -> bool {

@@ -4,6 +4,7 @@ use crate::body::OutBody;
 use crate::ca::SessionCa;
 use crate::dial::Dialer;
 use crate::gate::{LeafKey, RoutePlan};
+use crate::pace::Pace;
 use crate::limits::{H1_BUFFER_BYTES_MAX, H2_CONNECTION_WINDOW_BYTES, H2_STREAM_WINDOW_BYTES, HEAD_BYTES_MAX};
 use crate::pool::{Carried, Pool, Sender};
 use crate::problem::{Problem, found};
@@ -15,6 +16,7 @@ use marque_model::{CredentialId, Scheme, Target};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +28,8 @@ pub(crate) struct LeafState {
     pub(crate) cut: CancellationToken,
     pub(crate) pool: Pool,
     pub(crate) tls: LeafTls,
+    pace: Pace,
+    began: Instant,
 }
 
 /// A spawner whose tasks end with the leaf.
@@ -59,7 +63,18 @@ where
 
 impl LeafState {
     pub(crate) fn new(key: LeafKey, ca: Arc<SessionCa>, cut: CancellationToken) -> Self {
-        Self { key, ca, cut, pool: Pool::default(), tls: LeafTls::default() }
+        Self { key, ca, cut, pool: Pool::default(), tls: LeafTls::default(), pace: Pace::default(), began: Instant::now() }
+    }
+
+    /// Returns when this leaf may be answered with a refusal, or is over.
+    pub(crate) async fn in_turn(&self) {
+        let wait = self.pace.wait(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX));
+        if !wait.is_zero() {
+            tokio::select! {
+                () = self.cut.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
     }
 
     /// Idle upstream connections are nothing to wait for.

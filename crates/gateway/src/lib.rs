@@ -28,6 +28,7 @@ mod forward;
 mod gate;
 mod leaf;
 pub mod limits;
+mod pace;
 mod place;
 mod pool;
 mod problem;

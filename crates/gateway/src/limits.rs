@@ -64,6 +64,11 @@ pub const FETCH_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of the answer to one.
 pub const FETCH_BYTES_MAX: usize = 256 * 1024;
 
+/// Refusals that one leaf gets at once.
+pub const REFUSALS_BURST: u64 = 500;
+/// Refusals a second that one leaf gets after that; the others wait for their turn.
+pub const REFUSALS_PER_SECOND: u64 = 500;
+
 /// Client connections of one listener at a time.
 pub const CONNECTIONS_PER_LISTENER_MAX: usize = 1024;
 /// Listeners of one service.

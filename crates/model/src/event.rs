@@ -444,8 +444,8 @@ impl Draft {
         self
     }
 
-    /// Whether the record must be taken even when space is short: ends, revocations, refusals and outcomes give
-    /// authority back, so they use the reserve (I7).
+    /// Whether the record must be taken even when space is short: ends, revocations and outcomes give authority back, and
+    /// what a human answered is his, so they use the reserve (I7). Of refusals see [`Draft::is_report`].
     #[must_use]
     pub const fn is_essential(&self) -> bool {
         matches!(
@@ -455,11 +455,19 @@ impl Draft {
                 | Event::LinkRevoke(_)
                 | Event::UseDenied(_)
                 | Event::UseOutcome(_)
+                | Event::AskAnswer(_)
                 | Event::AskWithdraw(_)
                 | Event::CredentialRemove(_)
                 | Event::LeaseStep(_)
                 | Event::AuthorityStart(_)
-        ) || matches!(&self.event, Event::AskAnswer(answer) if !answer.approved)
+        )
+    }
+
+    /// Whether an agent can cause as many of these records as it likes: they use the reserve, and not the last of it
+    /// (threats H18).
+    #[must_use]
+    pub const fn is_report(&self) -> bool {
+        matches!(self.event, Event::UseDenied(_))
     }
 }
 

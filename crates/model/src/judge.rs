@@ -120,6 +120,16 @@ impl State {
                 Some(_) => Ok(()),
                 None => Err(Refusal::Sequence("it is not registered")),
             },
+            Event::HostPassed(_) => {
+                let session = self.session_of(draft)?;
+                if !session.is_live(now_ms) {
+                    return Err(Refusal::SessionNotLive);
+                }
+                if self.is_over_quota(session) {
+                    return Err(Refusal::Quota("SESSION_JOURNAL_BYTES_MAX"));
+                }
+                Ok(())
+            }
             Event::LeaseStep(event) => self.judge_lease(event),
             Event::AuthorityStart(event) if event.epoch != self.epoch.saturating_add(1) => {
                 Err(Refusal::Sequence("the epoch does not follow"))
@@ -127,7 +137,6 @@ impl State {
             Event::AuthorityStart(_)
             | Event::Apply(_)
             | Event::UseDenied(_)
-            | Event::HostPassed(_)
             | Event::Tainted(_)
             | Event::Erased(_) => Ok(()),
         }
@@ -177,6 +186,9 @@ impl State {
         if self.asks.contains_key(&event.id) {
             return Err(Refusal::Sequence("the question is known"));
         }
+        if self.is_over_quota(session) {
+            return Err(Refusal::Quota("SESSION_JOURNAL_BYTES_MAX"));
+        }
         if session.asks_open as usize >= limits::ASKS_OPEN_PER_SESSION_MAX {
             return Err(Refusal::Quota("ASKS_OPEN_PER_SESSION_MAX"));
         }
@@ -212,7 +224,7 @@ impl State {
         if session.uses_open as usize >= limits::USES_OPEN_PER_SESSION_MAX {
             return Err(Refusal::Quota("USES_OPEN_PER_SESSION_MAX"));
         }
-        if session.journal_bytes >= limits::SESSION_JOURNAL_BYTES_MAX {
+        if self.is_over_quota(session) {
             return Err(Refusal::Quota("SESSION_JOURNAL_BYTES_MAX"));
         }
         if draft.facts_epoch.is_some_and(|epoch| epoch != session.facts.epoch) {

@@ -139,8 +139,10 @@ pub struct OpenUse {
 }
 
 /// The whole state.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct State {
+    /// Bytes of journal that one session may cause. Judged by, never replayed.
+    pub session_journal_bytes_max: u64,
     /// This journal's identity, once it began.
     pub instance: Option<InstanceId>,
     /// Who signs link 0.
@@ -187,11 +189,44 @@ pub struct Used {
     pub standing: u32,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl State {
     /// The state before the first record.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            session_journal_bytes_max: crate::limits::SESSION_JOURNAL_BYTES_MAX,
+            instance: None,
+            root_key: None,
+            checkpoint_vkey: None,
+            epoch: 0,
+            policy_seq: 0,
+            next_seq: 0,
+            time_ms: 0,
+            sessions: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            open_uses: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            applied: BTreeMap::new(),
+            registry: crate::registry::Registry::default(),
+            humans: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_link: 0,
+            by_jti: BTreeMap::new(),
+            used: BTreeMap::new(),
+        }
+    }
+
+    /// Whether a session has caused as much of the journal as one may.
+    #[must_use]
+    pub fn is_over_quota(&self, session: &Session) -> bool {
+        session.journal_bytes >= self.session_journal_bytes_max
     }
 
     /// The link with that name, where its session is not closed.

@@ -29,5 +29,5 @@ pub use files::{
     Ack, AppendError, CheckpointSigner, Fatal, FileJournal, Inclusion, Journal, KeySigner, OnFatal, OpenError, Opening,
     Options, ReadError, Records, Recovery, Remember, Remembered, SignError, SignedHead,
 };
-pub use machine::{FrameSink, Machine, ReplayError, SinkError};
+pub use machine::{FrameSink, Machine, ReplayError, SinkError, Urgency};
 pub use mark::{Mark, MarkError, MarkFile};

@@ -25,8 +25,8 @@ pub trait Machine: Send + 'static {
     /// The refusal; the state is then as it was.
     fn commit(&mut self, seq: u64, now_ms: u64, draft: &mut Self::Draft, out: &mut FrameSink<'_>) -> Result<(), Self::Refusal>;
 
-    /// Whether the draft must be recorded when the disk is all but full: ends, revocations, denials.
-    fn is_essential(draft: &Self::Draft) -> bool;
+    /// What becomes of the draft when the disk is all but full.
+    fn urgency(draft: &Self::Draft) -> Urgency;
 
     /// Applies a record that is already in the journal. Called once for each, in order, before anything is committed.
     ///
@@ -36,6 +36,17 @@ pub trait Machine: Send + 'static {
 
     /// Everything below `next_seq` is durable: the moment to publish a snapshot to readers. Acknowledgements follow.
     fn durable(&mut self, next_seq: u64);
+}
+
+/// What becomes of a draft when the disk is all but full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// It is refused.
+    Ordinary,
+    /// It is recorded as long as half of the reserve is left: whoever causes many of them takes nothing from what is vital.
+    Report,
+    /// It is recorded to the last byte of the reserve.
+    Vital,
 }
 
 /// A record that a machine cannot apply.

@@ -25,6 +25,7 @@ static TRACE: LazyLock<Option<Trace>> = LazyLock::new(|| {
     let file = OpenOptions::new().create(true).append(true).open(path).ok()?;
     Some(Trace { file, seen: Mutex::default() })
 });
+static SHIFT: LazyLock<Option<std::path::PathBuf>> = LazyLock::new(|| std::env::var_os("MARQUE_CLOCK_SHIFT").map(Into::into));
 static OFF: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
     let text = std::env::var("MARQUE_GUARD_OFF").unwrap_or_default();
     text.split(',').map(|name| name.trim().to_owned()).collect()
@@ -71,6 +72,14 @@ pub fn fail_point_of(path: &str, step: &str) {
 #[must_use]
 pub fn guard_off(invariant: &str) -> bool {
     OFF.contains(invariant)
+}
+
+/// Milliseconds to add to wall clock and boot time. A file that is not there shifts nothing.
+#[must_use]
+pub fn clock_shift() -> (i64, i64) {
+    let text = SHIFT.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// Only the first process that comes by dies.

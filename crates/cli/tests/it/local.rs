@@ -28,6 +28,10 @@ impl Local {
         Self { socket: house.data().join("authority.sock") }
     }
 
+    pub(crate) fn at(socket: PathBuf) -> Self {
+        Self { socket }
+    }
+
     pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> Result<Value, Failed> {
         let answer = self.exchange(method, path, body).map_err(|_| Failed::Broken)?;
         let (head, body) = split(&answer).ok_or(Failed::Broken)?;

@@ -4,7 +4,7 @@ use super::intake::Shared;
 use super::space::{Space, segment_path};
 use super::{AppendError, Fatal, Options};
 use crate::disk::DiskFile;
-use crate::machine::{FrameSink, Machine, SinkState};
+use crate::machine::{FrameSink, Machine, SinkState, Urgency};
 use marque_journal::merkle::Hash;
 use marque_journal::segment::{BatchWriter, HEADER_BYTES, SegmentHeader};
 use marque_switch::fail_point;
@@ -62,21 +62,33 @@ impl<M: Machine> Core<M> {
     /// be done: nobody was answered, and what is on the disk is not known.
     pub(crate) fn run_batch(&mut self, queue: &mut VecDeque<Pending<M>>) -> Result<(), Fatal> {
         self.time_ms = self.time_ms.max((self.clock)());
-        let ordinary = self.space.has_room_for_ordinary()?;
+        let mut left = self.space.room()?;
         while let Some(next) = queue.front() {
             if self.answers.len() >= self.options.batch_drafts || self.writer.len_bytes() >= self.options.batch_bytes {
                 break;
             }
-            let essential = M::is_essential(&next.draft);
-            let room = if !essential && !ordinary {
+            let urgency = M::urgency(&next.draft);
+            let barred = match urgency {
+                Urgency::Ordinary => !left.ordinary,
+                // Without a reserve behind it, this segment is the reserve, or all that is left.
+                Urgency::Report => !left.reserve && !self.fits(self.segment.size / 2),
+                Urgency::Vital => false,
+            };
+            let room = if barred {
                 false
-            } else if self.fits() {
+            } else if self.fits(self.segment.size) {
                 true
             } else if self.writer.frames() > 0 {
                 // The next batch begins the next segment.
                 break;
             } else {
-                self.roll(essential)?
+                let rolled = self.roll(urgency)?;
+                left = self.space.room()?;
+                // What comes after a change of segment is judged by what is left then.
+                if rolled && urgency == Urgency::Report && !left.reserve {
+                    continue;
+                }
+                rolled
             };
             let Some(pending) = queue.pop_front() else { break };
             let answer = if room { self.judge(pending.draft)? } else { Err(AppendError::NoSpace) };
@@ -97,13 +109,13 @@ impl<M: Machine> Core<M> {
         }
     }
 
-    fn fits(&self) -> bool {
+    fn fits(&self, size: u64) -> bool {
         let needed = (self.writer.len_bytes() as u64).saturating_add(self.options.draft_bytes());
-        self.segment.at.saturating_add(needed) <= self.segment.size
+        self.segment.at.saturating_add(needed) <= size
     }
 
     /// Goes on in a new segment; `false` when there is no space for one.
-    fn roll(&mut self, essential: bool) -> Result<bool, Fatal> {
+    fn roll(&mut self, urgency: Urgency) -> Result<bool, Fatal> {
         let number = self.segment.number.checked_add(1).ok_or_else(|| Fatal::bug("the segments are numbered through"))?;
         let header = SegmentHeader {
             number,
@@ -112,7 +124,7 @@ impl<M: Machine> Core<M> {
             root: self.shared.intake().tree.root(),
             previous: self.tip,
         };
-        let Some(file) = self.space.adopt(&header, essential)? else { return Ok(false) };
+        let Some(file) = self.space.adopt(&header, urgency > Urgency::Ordinary)? else { return Ok(false) };
         let size = file.len().map_err(Fatal::io("cannot read the length of", segment_path(number)))?;
         self.tip = header.hash();
         self.writer.enter_segment(self.tip);

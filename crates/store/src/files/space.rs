@@ -32,6 +32,15 @@ struct State {
     closing: bool,
 }
 
+/// What there is room for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    /// Everything.
+    pub ordinary: bool,
+    /// The reserve is whole: what may use it has not begun to.
+    pub reserve: bool,
+}
+
 /// The preallocated files.
 pub(crate) struct Space {
     disk: Arc<dyn Disk>,
@@ -69,8 +78,8 @@ impl Space {
         Ok(space)
     }
 
-    /// Whether ordinary drafts may be recorded. Asks for more space when there is some again.
-    pub(crate) fn has_room_for_ordinary(&self) -> Result<bool, Fatal> {
+    /// What there is room for. Asks for more space when there is some again.
+    pub(crate) fn room(&self) -> Result<Room, Fatal> {
         let free = self.disk.free_bytes().map_err(Fatal::io("cannot ask for free space", DIR))?;
         let mut state = self.state();
         if free >= self.floor_bytes.saturating_add(self.segment_bytes).saturating_add(self.reserve_bytes) {
@@ -85,7 +94,8 @@ impl Space {
                 self.changed.notify_all();
             }
         }
-        Ok(free >= self.floor_bytes && state.reserve == Slot::Ready)
+        let reserve = state.reserve == Slot::Ready;
+        Ok(Room { ordinary: reserve && free >= self.floor_bytes, reserve })
     }
 
     /// Turns the spare into the segment of this header, or for essential drafts the reserve; `None` when there is neither.

@@ -3,7 +3,7 @@
 use super::core::{Answer, Pending};
 use super::*;
 use crate::disk::sim::{SimDisk, Trouble};
-use crate::machine::{FrameSink, ReplayError};
+use crate::machine::{FrameSink, ReplayError, Urgency};
 use marque_journal::cbor::{Reader as Cbor, Writer};
 use marque_journal::merkle::{Hash, leaf_hash, root_at};
 use marque_journal::note::Ed25519Signer;
@@ -25,7 +25,7 @@ struct Counters {
 struct Use {
     key: u64,
     amount: u64,
-    essential: bool,
+    urgency: Urgency,
     padding: usize,
 }
 
@@ -46,8 +46,8 @@ impl Machine for Counters {
         Ok(())
     }
 
-    fn is_essential(draft: &Use) -> bool {
-        draft.essential
+    fn urgency(draft: &Use) -> Urgency {
+        draft.urgency
     }
 
     fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
@@ -122,11 +122,15 @@ impl World {
     }
 
     fn open(&self, disk: &SimDisk, mark: Option<Mark>) -> Result<Parts<Counters>, OpenError> {
+        self.open_with(small(), disk, mark)
+    }
+
+    fn open_with(&self, options: Options, disk: &SimDisk, mark: Option<Mark>) -> Result<Parts<Counters>, OpenError> {
         let times = std::cell::Cell::new(1_000u64);
         assemble(
             Arc::new(disk.clone()),
             Opening {
-                options: small(),
+                options,
                 // A clock that runs backwards every other time.
                 clock: Box::new(move || {
                     times.set(times.get() ^ 0x55);
@@ -150,7 +154,7 @@ impl World {
             let draft = Use {
                 key: self.below(20),
                 amount: 1 + self.below(3),
-                essential: false,
+                urgency: Urgency::Ordinary,
                 padding: self.below(1 + padding as u64) as usize,
             };
             queue.push_back(Pending { draft, reply: Some(reply) });
@@ -418,43 +422,70 @@ fn a_missing_segment_is_told() {
 }
 
 #[test]
+fn reports_leave_half_of_the_reserve_to_what_is_vital() {
+    let world = World::new(7);
+    let disk = SimDisk::new(7);
+    let options = Options { reserve_bytes: 384 * 1024, ..small() };
+    let (segment, reserve) = (options.segment_bytes, options.reserve_bytes);
+    // Room for the reserve, two segments, and a little for tiles.
+    disk.set_capacity(2 * segment + reserve + 4 * 1024);
+    let mut parts = world.open_with(options, &disk, None).unwrap();
+    let mut submit = |urgency| {
+        parts.core.machine.used.clear();
+        let (reply, mut answer) = oneshot::channel::<Answer<Counters>>();
+        let draft = Use { key: 1, amount: 1, urgency, padding: 8_000 };
+        parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply: Some(reply) }])).unwrap();
+        let taken = parts.core.shared.take();
+        parts.integrator.step(taken).unwrap();
+        answer.try_recv().unwrap().is_ok()
+    };
+    let mut many = |urgency| (0..1_000).take_while(|_| submit(urgency)).count() as u64 * 8_000;
+    assert!(many(Urgency::Ordinary) >= 4 * 8_000);
+    let reports = many(Urgency::Report);
+    assert!(reports > 0 && reports < reserve / 2 + segment, "{reports} bytes of reports");
+    let vital = many(Urgency::Vital);
+    assert!(vital >= reserve / 4, "{vital} bytes were left to what is vital");
+    assert_eq!(many(Urgency::Ordinary) + many(Urgency::Report), 0);
+}
+
+#[test]
 fn the_reserve_takes_what_is_essential_when_the_disk_is_full() {
     let world = World::new(6);
     let disk = SimDisk::new(6);
     // Room for the reserve, two segments, and a little for tiles.
     disk.set_capacity(3 * 96 * 1024 + 4 * 1024);
     let mut parts = world.open(&disk, None).unwrap();
-    let submit = |parts: &mut Parts<Counters>, essential| {
+    let submit = |parts: &mut Parts<Counters>, urgency| {
         parts.core.machine.used.clear();
         let (reply, mut answer) = oneshot::channel::<Answer<Counters>>();
-        let draft = Use { key: 1, amount: 1, essential, padding: 8_000 };
+        let draft = Use { key: 1, amount: 1, urgency, padding: 8_000 };
         parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply: Some(reply) }])).unwrap();
         let taken = parts.core.shared.take();
         parts.integrator.step(taken).unwrap();
         answer.try_recv().unwrap()
     };
     let mut ordinary = 0;
-    while submit(&mut parts, false).is_ok() {
+    while submit(&mut parts, Urgency::Ordinary).is_ok() {
         ordinary += 1;
     }
     assert!(ordinary >= 4, "only {ordinary} ordinary drafts");
-    assert!(matches!(submit(&mut parts, false), Err(AppendError::NoSpace)));
+    assert!(matches!(submit(&mut parts, Urgency::Ordinary), Err(AppendError::NoSpace)));
     let mut essential = 0;
-    while submit(&mut parts, true).is_ok() {
+    while submit(&mut parts, Urgency::Vital).is_ok() {
         essential += 1;
-        assert!(matches!(submit(&mut parts, false), Err(AppendError::NoSpace)));
+        assert!(matches!(submit(&mut parts, Urgency::Ordinary), Err(AppendError::NoSpace)));
     }
     assert!(essential >= 3, "only {essential} essential drafts");
     // Space comes back: so do ordinary drafts, once the reserve is there again.
     disk.set_capacity(20 * 96 * 1024);
-    parts.core.space.has_room_for_ordinary().unwrap();
+    parts.core.space.room().unwrap();
     std::thread::scope(|scope| {
         let space = parts.core.space.clone();
         let thread = scope.spawn(move || space.run());
         parts.core.space.close();
         thread.join().unwrap().unwrap();
     });
-    assert!(submit(&mut parts, false).is_ok());
+    assert!(submit(&mut parts, Urgency::Ordinary).is_ok());
     let taken = parts.core.shared.take();
     parts.integrator.step(taken).unwrap();
     let head = parts.core.shared.head.borrow().clone().unwrap();

@@ -5,7 +5,7 @@ use marque_journal::checkpoint::Checkpoint;
 use marque_journal::note::{Ed25519Signer, SignatureType, VerifierKey};
 use marque_journal::record::{Record, RecordHead};
 use marque_journal::segment::Opening as TextOpening;
-use marque_store::{CheckpointSigner, FrameSink, KeySigner, Machine, Opening, Options, ReplayError};
+use marque_store::{CheckpointSigner, FrameSink, KeySigner, Machine, Opening, Options, ReplayError, Urgency};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,8 +57,8 @@ impl Machine for Approvals {
         Ok(())
     }
 
-    fn is_essential(draft: &Spend) -> bool {
-        draft.essential
+    fn urgency(draft: &Spend) -> Urgency {
+        if draft.essential { Urgency::Vital } else { Urgency::Ordinary }
     }
 
     fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
