@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// The core of the system under test.
 pub(crate) const TESTED: usize = 0;
+/// Name of the thread that keeps the search index.
+pub(crate) const INDEX: &str = "index";
 /// The core of load generator and upstream.
 pub(crate) const LOAD: usize = 1;
 

@@ -15,8 +15,6 @@ use std::time::Duration;
 
 /// Policies that every action meets; the target is set on the middle row.
 const POLICIES: [usize; 3] = [10, 40, 100];
-/// Name of the thread that keeps the search index.
-const INDEX: &str = "index";
 /// Of (nginx + one bare decision), with 40 policies.
 const TARGET: f64 = 1.5;
 /// How much less than mitmproxy, with 10 policies.
@@ -75,7 +73,7 @@ fn run(args: &Args, tls: bool) -> Result<Report> {
     for _ in 0..args.rounds {
         for subject in &subjects {
             let ours = subject.name.starts_with("marque");
-            let index = || if ours { cpu::of_threads(subject.pid, INDEX) } else { Ok(Duration::ZERO) };
+            let index = || if ours { cpu::of_threads(subject.pid, cpu::INDEX) } else { Ok(Duration::ZERO) };
             let indexed = Cell::new((None, Duration::ZERO));
             // The search index is a projection beside the decision path: it has a row of its own.
             let clock = || {

@@ -172,8 +172,10 @@ pub struct ServiceApplied {
 /// A task file as its launcher read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskFile {
-    /// Where it is, without links and dots.
+    /// Where it is named: absolute, without dots, links as they stand.
     pub path: String,
+    /// Where that leads.
+    pub real: String,
     /// All of it.
     pub text: String,
 }
@@ -187,14 +189,7 @@ pub struct TaskApply {
     pub file: TaskFile,
 }
 
-/// `POST /v1/tasks/show`.
-#[derive(Serialize, Deserialize)]
-pub struct TaskAsked {
-    /// Where the file is.
-    pub path: String,
-}
-
-/// Answer to both: a task as it took effect.
+/// Answer to `POST /v1/tasks` and, for a [`TaskFile`], `POST /v1/tasks/show`: a task as it took effect.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TaskApplied {
     /// SHA-256 of its text, in hex.
@@ -341,6 +336,9 @@ pub struct Statement {
     pub by_service: Vec<UseCount>,
     /// Refusals by code.
     pub refused: Vec<RefusedCount>,
+    /// What observe mode let pass and enforce mode would have refused or asked about.
+    #[serde(default)]
+    pub would_refuse: Vec<RefusedCount>,
     /// Uses whose outcome is not known.
     pub unknown: u32,
     /// Static credentials that were used and live on.
@@ -400,6 +398,12 @@ pub struct ApprovalView {
     pub request: String,
     /// What else the profile found in the request.
     pub attributes: std::collections::BTreeMap<String, String>,
+    /// Headers that the approval is for, `accept` left out, as the agent sent them.
+    pub headers: Vec<(String, String)>,
+    /// The beginning of the body as text, where there is one.
+    pub body: Option<String>,
+    /// Bytes of the body.
+    pub body_bytes: u64,
     /// Who may answer.
     pub group: String,
     /// Why it asks.

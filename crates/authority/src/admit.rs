@@ -6,7 +6,7 @@ use crate::bound::{Bound, use_of};
 use crate::decide::{self, Judged, Moment, Question, Refusing};
 use crate::contain::{Chosen, contain, note};
 use crate::environments::{self, Belongs};
-pub use crate::intended::{Brings, Meaning, Request};
+pub use crate::intended::{Brings, Meaning, Request, Shown};
 use crate::leaf::{Candidate, Leaf, Road};
 use crate::settle::NOT_SENT;
 pub use crate::settle::Settled;
@@ -167,6 +167,9 @@ impl Authority {
                     *uses.entry((road.service.to_string(), meaning.effect)).or_default() += 1;
                 }
                 drop(uses);
+                if !chosen.would_deny.is_empty() {
+                    leaf.note_would_refuse(&road.service, &request.meanings, &chosen.would_deny);
+                }
                 Ok(Granted { permit, attachment, credential, needles, guessable, bytes_max })
             }
             Err(error) => {

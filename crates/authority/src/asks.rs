@@ -21,11 +21,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What an approver is shown of one question. The journal has the rest.
-struct Shown {
+struct Card {
     leaf: Arc<Leaf>,
     meaning: Meaning,
     service: Arc<str>,
     request: String,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+    body_bytes: u64,
     question: Question,
     opened_ms: u64,
     expires_ms: u64,
@@ -33,7 +36,7 @@ struct Shown {
 
 /// Questions of live sessions.
 pub(crate) struct Desk {
-    shown: Mutex<BTreeMap<AskId, Shown>>,
+    shown: Mutex<BTreeMap<AskId, Card>>,
     changed: watch::Sender<u64>,
 }
 
@@ -67,7 +70,7 @@ fn pending(id: AskId) -> Problem {
     let mut problem = Problem::new(
         Code::APPROVAL_PENDING,
         format!("a human has to approve this first (`{id}`)"),
-        format!("a human answers with `marque approval show {id}`; then send the same request again"),
+        format!("a human reads it with `marque approval show {id}` and answers with `marque approval approve` or `deny`; then send the same request again"),
     );
     problem.retry = Retry::AfterApproval;
     problem.retry_after_s = Some(limits::ASK_RETRY_S);
@@ -77,6 +80,10 @@ fn pending(id: AskId) -> Problem {
 
 pub(crate) fn said_no() -> Problem {
     Problem::plain(Code::APPROVAL_DENIED, "do without it, or talk to the human of this session")
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn unknown(id: &str) -> Error {
@@ -175,11 +182,15 @@ impl Authority {
             effect: meaning.effect,
             expires_ms,
         };
-        let shown = Shown {
+        let body = &request.shown.body;
+        let shown = Card {
             leaf: leaf.clone(),
             meaning: meaning.clone(),
             service: road.service.clone(),
             request: format!("{} {}{}", request.method, road.target, request.uri),
+            headers: request.shown.headers.iter().map(|(name, value)| (name.to_string(), lossy(value.as_bytes()))).collect(),
+            body: (!body.is_empty()).then(|| lossy(body.get(..limits::ASK_BODY_BYTES).unwrap_or(body))),
+            body_bytes: body.len() as u64,
             question: question.clone(),
             opened_ms: now_ms,
             expires_ms,
@@ -314,6 +325,9 @@ impl Authority {
             environment: shown.leaf.environment.to_string(),
             request: shown.request.clone(),
             attributes: shown.meaning.attributes.clone(),
+            headers: shown.headers.clone(),
+            body: shown.body.clone(),
+            body_bytes: shown.body_bytes,
             group: shown.question.group.to_string(),
             because: shown.question.because.to_string(),
             rule: shown.question.rule.clone(),

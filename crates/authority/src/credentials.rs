@@ -186,6 +186,11 @@ impl Authority {
         let (id, version) = {
             let state = self.state.read();
             match state.credentials.values().find(|c| c.name == asked.name) {
+                Some(old) if old.environment != asked.environment || old.service != asked.service => {
+                    let detail = format!("`{}` is a credential for {} in {} already", old.name, old.service, old.environment);
+                    let help = "give another name, or take that one out first: `marque credential remove NAME`";
+                    return Err(Error::Refused(Problem::new(Code::CONFLICT, detail, help)));
+                }
                 Some(old) => (old.id, old.version.saturating_add(1)),
                 None => (CredentialId::from_bytes(random::bytes()?), 1),
             }

@@ -2,6 +2,8 @@
 
 use crate::kept::Source;
 use crate::leaf::Candidate;
+use bytes::Bytes;
+use hyper::header::{HeaderName, HeaderValue};
 use marque_model::{Content, CredentialId, Effect};
 use marque_wire::place::{Placement, Slot};
 use std::collections::BTreeMap;
@@ -20,6 +22,15 @@ pub struct Meaning {
     pub attributes: BTreeMap<String, String>,
 }
 
+/// What `content` is the hash of, besides method and address.
+#[derive(Debug, Clone, Default)]
+pub struct Shown {
+    /// Headers that an approval binds.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The held body; empty where it is streamed, which nobody is asked about.
+    pub body: Bytes,
+}
+
 /// One use as the gateway understood it.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -33,6 +44,8 @@ pub struct Request {
     pub uri: String,
     /// The bytes.
     pub content: Content,
+    /// What a human who is asked gets to see of them.
+    pub shown: Shown,
     /// What it brings back of what earlier answers gave.
     pub brings: Brings,
 }

@@ -98,6 +98,8 @@ pub struct Leaf {
     pub exposed: Mutex<std::collections::BTreeSet<String>>,
     /// Admitted uses by service and effect, for the statement at the end.
     pub uses: Mutex<BTreeMap<(String, marque_model::Effect), u64>>,
+    /// What observe mode let pass, by code and action, for the statement at the end.
+    pub would: Mutex<BTreeMap<(u16, String), u64>>,
     /// Refusals since the last record, and the last one for `why`.
     pub refusals: Mutex<crate::refusals::Refusals>,
     /// Turns true when the session's end is decided, before it is durable: refuse early, never late.
@@ -109,6 +111,18 @@ impl Leaf {
     #[must_use]
     pub fn is_over(&self) -> bool {
         *self.ended.borrow()
+    }
+
+    /// Counts what enforce mode would have refused or asked about.
+    pub(crate) fn note_would_refuse(&self, service: &str, meanings: &[crate::intended::Meaning], codes: &[u16]) {
+        let mut would = self.would.lock();
+        for meaning in meanings {
+            for code in codes {
+                let key = (*code, format!("{service} {}", meaning.operation));
+                let full = would.len() >= crate::refusals::KINDS_MAX && !would.contains_key(&key);
+                *would.entry(if full { (*code, "…".to_owned()) } else { key }).or_default() += 1;
+            }
+        }
     }
 
     /// Resolves when the end has been decided.

@@ -54,6 +54,8 @@ pub const VAULT_ADDRESS_BYTES_MAX: usize = 512;
 pub const ASK_MS: u64 = 10 * 60_000;
 /// Hosts of one session's certificate authority.
 pub const HOSTS_MAX: usize = 256;
+/// Bytes of a held body that a human who is asked is shown; its length is always shown.
+pub const ASK_BODY_BYTES: usize = 16 * 1024;
 /// Records that one page of a listing reads at most.
 pub const PAGE_RECORDS: usize = 100_000;
 /// Uses that one page of a session's uses holds at most.

@@ -7,8 +7,8 @@ use crate::{Error, limits};
 use marque_api::control::{PolicyApply, PolicyRemove, PolicyView};
 use marque_api::{Code, Problem};
 use marque_model::event::{Apply, Draft};
-use marque_model::{Effect, State};
-use marque_policy::{Operation, Pack, PackError, Policies, Vocabulary};
+use marque_model::{Effect, Grade, State, SubjectId};
+use marque_policy::{Operation, Pack, PackError, Policies, Verdict, Vocabulary};
 use marque_model::event::APPLIED_POLICY as KIND;
 use marque_store::disk::{RealDisk, replace_file};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,16 @@ const METHODS: [(&str, Effect); 8] = [
     ("DELETE", Effect::Destructive),
     ("CONNECT", Effect::Unparsed),
 ];
+
+/// The effect of an operation that no profile knows: a method of an unknown host, or one of Marque's own acts.
+#[must_use]
+pub fn effect_of_own(service: &str, operation: &str) -> Option<Effect> {
+    match service {
+        "http" => METHODS.iter().find(|(method, _)| *method == operation).map(|(_, effect)| *effect),
+        SELF => ACTS.contains(&operation).then_some(Effect::Write),
+        _ => None,
+    }
+}
 
 /// A pack as it is kept in the data directory.
 #[derive(Serialize, Deserialize)]
@@ -187,6 +197,7 @@ impl Authority {
         let pack = kept.load(&vocabulary).map_err(|e| {
             Error::Refused(Problem::new(Code::PACK, e.to_string(), "correct it and try `marque policy check` first"))
         })?;
+        self.stays_open(&asked.name, &pack)?;
         let text = serde_json::to_vec(&kept).map_err(|e| Error::Journal(e.to_string()))?;
         self.replace_in_data_dir(&file_of(&asked.name), &text)?;
         let digest = pack.digest();
@@ -222,6 +233,25 @@ impl Authority {
         });
         self.remember()?;
         Ok(())
+    }
+
+    /// A pack under which no pack could be applied or taken away would be in force for ever.
+    fn stays_open(&self, name: &str, pack: &Pack) -> Result<(), Error> {
+        let policies = {
+            let book = self.book.read();
+            let others = book.packs.iter().filter(|(known, _)| *known != name).map(|(_, pack)| pack.clone());
+            Policies::new(&book.vocabulary, others.chain([pack.clone()]).collect())
+        };
+        let facts = crate::decide::act_facts("policy.apply", name, "", SubjectId::from_bytes([0; 16]), Grade::A, &[]);
+        match policies.decide(&facts) {
+            Verdict::Deny { rules, .. } => {
+                let rules = rules.iter().map(|rule| &**rule).collect::<Vec<_>>().join(", ");
+                let detail = format!("with `{rules}` in force no pack could be applied or taken away any more");
+                let help = "leave the act out: `unless { action == Action::\"marque/policy.apply\" }`";
+                Err(Error::Refused(Problem::new(Code::PACK, detail, help)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Uses that were decided before `seq` are decided again: the committer compares.

@@ -156,6 +156,7 @@ impl Authority {
             kept: Mutex::default(),
             exposed: Mutex::default(),
             uses: Mutex::default(),
+            would: Mutex::default(),
             refusals: Mutex::default(),
             ended: watch::Sender::new(false),
         });
@@ -226,7 +227,11 @@ impl Authority {
             return Err(purpose("the mode `adopt` is not built yet"));
         }
         let grade: Grade = asked.grade.parse().map_err(|_| purpose(format!("`{}` is no grade", asked.grade)))?;
+        if let Some(risk) = asked.accept.iter().find(|risk| *risk != RISK_UNCONTAINED) {
+            return Err(purpose(format!("`{risk}` is no risk that can be accepted; there is `{RISK_UNCONTAINED}`")));
+        }
         let grants = read_grants(asked)?;
+        grants.iter().try_for_each(|grant| self.judge_words(grant))?;
         self.judge_risk(asked, mode, grade, &grants)?;
         let mut plan = Plan {
             mode,
@@ -268,6 +273,26 @@ impl Authority {
             )));
         }
         Ok(())
+    }
+
+    /// A slip in a service or operation would open a session that can do nothing, or less than somebody believes.
+    fn judge_words(&self, grant: &Grant) -> Result<(), Error> {
+        let Grant::Service(service) = grant else { return Ok(()) };
+        let services = self.services.read();
+        let Some(profile) = services.get(service.service()) else {
+            let known: Vec<&str> = services.keys().map(String::as_str).collect();
+            let help = format!("there are {}; `marque service apply FILE` adds one", known.join(", "));
+            return Err(Error::Refused(Problem::new(Code::GRANT, format!("`{}` is no service", service.service()), help)));
+        };
+        let unknown = service.actions().iter().find(|action| !profile.operations().any(|(name, ..)| action.permits(name)));
+        match unknown {
+            None => Ok(()),
+            Some(action) => Err(Error::Refused(Problem::new(
+                Code::GRANT,
+                format!("`{action}` is no operation of `{}`", service.service()),
+                format!("see `marque service show {}`", service.service()),
+            ))),
+        }
     }
 
     fn can_destroy(&self, grant: &Grant) -> bool {

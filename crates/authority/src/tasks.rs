@@ -32,16 +32,19 @@ impl Authority {
     pub async fn task_apply(self: &Arc<Self>, mut asked: TaskApply, uid: u32) -> Result<TaskApplied, Error> {
         self.check_passphrase(&mut asked.passphrase).await?;
         self.put_task_in_force(&asked.file, self.subject_of(uid).await?).await?;
-        self.task_show(&asked.file.path)
+        self.task_show(&asked.file)
     }
 
-    /// A task as it took effect.
+    /// A task as it took effect, under the name by which the file differs from it, where it does.
     ///
     /// # Errors
-    /// Where none of that path did.
-    pub fn task_show(&self, path: &str) -> Result<TaskApplied, Error> {
-        let none = || Problem::new(Code::NOT_FOUND, format!("no task took effect from `{path}`"), "run it, or `marque task apply FILE`");
-        let digest = self.task_in_force(path).ok_or_else(|| Error::Refused(none()))?;
+    /// Where none of either name did.
+    pub fn task_show(&self, file: &TaskFile) -> Result<TaskApplied, Error> {
+        let none = || Problem::new(Code::NOT_FOUND, format!("no task took effect from `{}`", file.path), "run it, or `marque task apply FILE`");
+        let mut known: Vec<[u8; 32]> = [&file.path, &file.real].iter().filter_map(|path| self.task_in_force(path)).collect();
+        let now = digest_of(file);
+        known.sort_by_key(|digest| *digest == now);
+        let digest = known.first().copied().ok_or_else(|| Error::Refused(none()))?;
         let text = std::fs::read_to_string(self.options.data_dir.join(DIR).join(file_name(&digest))).ok();
         // A text that is not the one that took effect shows nobody what changed.
         let text = text.filter(|text| marque_chain::sha256(text.as_bytes()).0 == digest);
@@ -55,15 +58,19 @@ impl Authority {
     /// Where the file is not the one that took effect.
     pub(crate) async fn judge_task(self: &Arc<Self>, file: &TaskFile, human: SubjectId) -> Result<[u8; 32], Error> {
         let digest = digest_of(file);
-        match self.task_in_force(&file.path) {
-            Some(known) if known == digest => Ok(digest),
-            None => self.put_task_in_force(file, human).await.map(|()| digest),
-            Some(_) => Err(Error::Refused(Problem::new(
+        // By either name: a file that became a link, and a link that leads elsewhere, are changes of the file.
+        let known = [&file.path, &file.real].map(|path| self.task_in_force(path));
+        if known.iter().flatten().any(|known| *known != digest) {
+            return Err(Error::Refused(Problem::new(
                 Code::DIGEST,
                 format!("the task file `{}` changed since it took effect", file.path),
-                "read what changed, then `marque task apply FILE`",
-            ))),
+                format!("read what changed, then `marque task apply {}`", file.path),
+            )));
         }
+        if known != [Some(digest); 2] {
+            self.put_task_in_force(file, human).await?;
+        }
+        Ok(digest)
     }
 
     fn task_in_force(&self, path: &str) -> Option<[u8; 32]> {
@@ -71,14 +78,18 @@ impl Authority {
     }
 
     async fn put_task_in_force(self: &Arc<Self>, file: &TaskFile, human: SubjectId) -> Result<(), Error> {
-        let (name, digest) = (name_of(&file.path), digest_of(file));
-        self.judge_act("task.apply", &name, "", human)?;
+        let digest = digest_of(file);
+        self.judge_act("task.apply", &name_of(&file.path), "", human)?;
         let io = |source| Error::Io { path: DIR.into(), source };
         std::fs::create_dir_all(self.options.data_dir.join(DIR)).map_err(io)?;
         let disk = RealDisk::open(&self.options.data_dir).map_err(io)?;
         // The text first: a journal that names it must find it.
         replace_file(&disk, &format!("{DIR}/{}", file_name(&digest)), file.text.as_bytes()).map_err(io)?;
-        self.append(Draft::new(Apply { what: WHAT.into(), name, digest }).into()).await?;
+        for path in [&file.path, &file.real] {
+            if self.task_in_force(path) != Some(digest) {
+                self.append(Draft::new(Apply { what: WHAT.into(), name: name_of(path), digest }).into()).await?;
+            }
+        }
         self.remember()
     }
 }

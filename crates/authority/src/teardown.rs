@@ -161,6 +161,8 @@ fn statement(
         what: format!("{} {}", kind.service, kind.operation),
         count,
     };
+    let passed = |((code, what), count): (&(u16, String), &u64)| RefusedCount { code: format!("MQ-{code}"), what: what.clone(), count: *count };
+    let would_refuse = leaf.would.lock().iter().map(passed).collect();
     let mut not_known = vec!["what the agent sent to where it may write".to_owned()];
     not_known.extend(leaf.exposed.lock().iter().map(|what| format!("who uses the credential that an answer carried: {what}")));
     if standing > 0 {
@@ -178,6 +180,7 @@ fn statement(
         uses: uses.values().sum(),
         by_service: uses.iter().map(count).collect(),
         refused: leaf.refusals.lock().totals().map(refused).collect(),
+        would_refuse,
         unknown,
         static_used,
         standing: (standing > 0).then(|| format!("{standing} uses that create authority upstream")).into_iter().collect(),

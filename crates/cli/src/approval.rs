@@ -43,6 +43,19 @@ fn line(view: &ApprovalView) -> String {
     format!("{:<20} {:<9} {:<13} {} ({})", view.id, view.state, view.group, plain(&action), plain(&view.because))
 }
 
+/// Lines of a body on a card.
+const BODY_LINES: usize = 40;
+/// Characters of one of them.
+const BODY_COLUMNS: usize = 110;
+
+fn wrapped(line: &str) -> Vec<String> {
+    let clean: Vec<char> = plain(line).chars().collect();
+    match clean.is_empty() {
+        true => vec![String::new()],
+        false => clean.chunks(BODY_COLUMNS).map(|chunk| chunk.iter().collect()).collect(),
+    }
+}
+
 /// What a human decides on. Text of the agent is stripped of what a terminal would obey.
 fn card(view: &ApprovalView) -> Vec<String> {
     let mut out = vec![
@@ -52,6 +65,17 @@ fn card(view: &ApprovalView) -> Vec<String> {
     ];
     for (name, value) in &view.attributes {
         out.push(format!("  {:<9}{}", plain(name), plain(value)));
+    }
+    for (name, value) in &view.headers {
+        out.push(format!("header     {}: {}", plain(name), plain(value)));
+    }
+    if let Some(body) = &view.body {
+        out.push(format!("body       {} bytes, claimed by the agent like everything above:", view.body_bytes));
+        let lines = body.lines().flat_map(|line| wrapped(line));
+        out.extend(lines.map(|line| format!("  | {line}")).take(BODY_LINES));
+        if (body.len() as u64) < view.body_bytes || body.lines().flat_map(wrapped).count() > BODY_LINES {
+            out.push("  | … (more: `marque --json approval show`; what is not shown there is bound all the same)".into());
+        }
     }
     out.push(format!("asks       {} ({})", plain(&view.because), view.rule));
     out.push(format!("who        {} · purpose \"{}\"", plain(&view.lineage.join(" → ")), plain(view.purpose.as_deref().unwrap_or("(erased)"))));

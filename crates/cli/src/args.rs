@@ -44,6 +44,8 @@ pub(crate) enum Command {
     Authority(AuthorityArgs),
     /// Show the running authority.
     Status,
+    /// Open the seal of a running authority, or start one and open it. Needs the passphrase, or the recovery key.
+    Unseal,
     /// Stop the running authority; its sessions end.
     Stop,
     /// Sessions: list, show, tighten, close.
@@ -390,7 +392,7 @@ pub(crate) enum EnvironmentCommand {
     /// Take an entry out. Needs the passphrase.
     Remove {
         /// The entry as it was registered.
-        #[arg(required = true, num_args = 2..=3, value_name = "WHAT")]
+        #[arg(required = true, num_args = 2..=4, value_name = "WHAT")]
         what: Vec<String>,
     },
 }

@@ -92,6 +92,10 @@ pub(crate) fn print_lineage(lineage: &Lineage) {
         };
         let resource = view.resource.as_deref().map(|r| format!(" {}", plain(r))).unwrap_or_default();
         let rule = view.rule.as_deref().map(|rule| format!(", {}", plain(rule))).unwrap_or_default();
+        let rule = match view.would_deny.is_empty() {
+            true => rule,
+            false => format!("{rule}, in enforce mode {}", view.would_deny.join(" and ")),
+        };
         print(&format!(
             "{:>7}  {:<8} {} {}{resource} ({}){credential}: {}{rule}",
             view.seq,
@@ -189,7 +193,14 @@ fn verify(global: &Global, against: &[std::path::PathBuf], witnesses: &[String])
     if own.exists() {
         memory.take(&own, &key, Source::Own);
     }
-    for path in against.iter().cloned().chain(crate::anchor::remembered(&paths)?) {
+    let own_marks = crate::anchor::remembered(&paths)?;
+    let known = [
+        ("a checkpoint given with `--against`", !against.is_empty()),
+        ("this machine's state directory", !own_marks.is_empty()),
+        ("a witness", !witnesses.is_empty()),
+    ];
+    let known: Vec<&str> = known.iter().filter(|(_, there)| *there).map(|(name, _)| *name).collect();
+    for path in against.iter().cloned().chain(own_marks) {
         memory.take(&path, &key, Source::Remembered);
     }
     for witness in &witnesses {
@@ -212,6 +223,7 @@ fn verify(global: &Global, against: &[std::path::PathBuf], witnesses: &[String])
             "schema": "marque/verify.v1",
             "records": report.records,
             "witnessed_to": report.witnessed_to,
+            "remembered_by": known,
             "unwitnessed": window.map(|w| [w.from, w.to]),
             "findings": findings,
         }))?;
@@ -223,7 +235,7 @@ fn verify(global: &Global, against: &[std::path::PathBuf], witnesses: &[String])
         (false, _) => Ok(ExitCode::from(exit::VERIFICATION)),
         (true, None) => {
             if !global.json {
-                print(&format!("{} records intact", report.records));
+                print(&format!("{} records intact, by what {} remembers", report.records, known.join(" and ")));
             }
             Ok(ExitCode::SUCCESS)
         }

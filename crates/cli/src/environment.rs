@@ -22,6 +22,8 @@ pub(crate) fn main(global: &Global, command: &EnvironmentCommand) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         EnvironmentCommand::Remove { what } => {
+            // As it was registered, or as it was written when it was added.
+            let what = what.iter().position(|word| KINDS.contains(&word.as_str())).and_then(|at| what.get(at..)).unwrap_or(what);
             let _: serde_json::Value = change(global, "/v1/environments/remove", "", what)?;
             Ok(ExitCode::SUCCESS)
         }
@@ -30,6 +32,8 @@ pub(crate) fn main(global: &Global, command: &EnvironmentCommand) -> Outcome {
         EnvironmentCommand::Check { what } => check(global, what),
     }
 }
+
+const KINDS: [&str; 4] = ["host", "account", "database", "resource"];
 
 /// Kind, service and name.
 fn words(what: &[String]) -> Result<[String; 3], Failure> {

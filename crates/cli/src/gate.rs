@@ -1,6 +1,6 @@
 //! The authority, as the gateway asks it. This is where the two meet: neither knows the other's types.
 
-use marque_authority::admit::{Brings, Meaning, Permit, Request, Settled};
+use marque_authority::admit::{Brings, Meaning, Permit, Request, Settled, Shown};
 use marque_authority::kept::Source;
 use marque_authority::{Authority, Error, Fetch, Fetched, Fetching, Leaf, Listener, Listeners};
 use marque_detect::Secret;
@@ -189,7 +189,8 @@ impl AuthorityGate {
                 brings.address = Some(there);
             }
         }
-        Request { meanings, method: use_.method, path, uri: use_.uri, content: use_.content, brings }
+        let shown = Shown { headers: use_.headers, body: use_.body };
+        Request { meanings, method: use_.method, path, uri: use_.uri, content: use_.content, shown, brings }
     }
 }
 

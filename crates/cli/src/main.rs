@@ -17,6 +17,7 @@ mod connect;
 mod credential;
 mod environment;
 mod explain;
+mod files;
 mod gate;
 mod out;
 mod paths;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Command::Authority(ref args) => serve::authority(&cli.global, args),
         Command::Witness(ref args) => witness::main(args),
         Command::Status => session::status(&cli.global),
+        Command::Unseal => session::unseal(&cli.global),
         Command::Stop => session::stop(&cli.global),
         Command::Session(ref command) => session::main(&cli.global, command),
         Command::Credential(ref command) => credential::main(&cli.global, command),

@@ -59,8 +59,8 @@ impl Failure {
 
     pub(crate) fn text(&self) -> String {
         match self {
-            Self::Problem(p) => format!("error[{}]: {}\nhelp: {}", p.code.text(), p.detail, p.help),
-            Self::Plain { what, help, .. } => format!("error: {what}\nhelp: {help}"),
+            Self::Problem(p) => format!("error[{}]: {}\nhelp: {}", p.code.text(), lines(&p.detail), lines(&p.help)),
+            Self::Plain { what, help, .. } => format!("error: {}\nhelp: {}", lines(what), lines(help)),
         }
     }
 
@@ -103,6 +103,11 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new(e.to_string(), "report this"))?;
     print(&text);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same, line by line.
+pub(crate) fn lines(text: &str) -> String {
+    text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
 /// Text of others, for a terminal: no control and no bidirectional characters.

@@ -2,7 +2,9 @@
 //! Inside a network namespace the listener alone is the identity; outside it any user can dial the port (threats H4).
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, sendto, socket_with};
+use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::os::fd::OwnedFd;
 use std::net::{IpAddr, SocketAddr};
 
 /// The user that owns the socket bound to `remote` and connected to `local`.
@@ -33,13 +35,26 @@ const HELD: [u8; 6] = [1, 4, 5, 8, 9, 11];
 /// Asks for one socket over netlink: `None` where the kernel cannot be asked, `Some(None)` where there is no such socket, or
 /// nobody holds it any more.
 fn diagnosed(remote: SocketAddr, local: SocketAddr) -> Option<Option<u32>> {
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG)).ok()?;
-    let question = question(remote, local);
-    sendto(&socket, &question, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0)).ok()?;
-    let mut answer = [0u8; 1024];
-    // The kernel answers within the call above.
-    let (len, _) = recv(&socket, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
-    read(answer.get(..len)?, question.get(HEADER_BYTES + 8..)?)
+    ASKING.with_borrow_mut(|kept| {
+        // Taken out, and put back only after a whole answer: the next question never meets the answer to another.
+        let socket = match kept.take() {
+            Some(socket) => socket,
+            None => socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(netlink::SOCK_DIAG)).ok()?,
+        };
+        let question = question(remote, local);
+        sendto(&socket, &question, SendFlags::empty(), &netlink::SocketAddrNetlink::new(0, 0)).ok()?;
+        let mut answer = [0u8; 1024];
+        // The kernel answers within the call above.
+        let (len, _) = recv(&socket, &mut answer[..], RecvFlags::DONTWAIT).ok()?;
+        let found = read(answer.get(..len)?, question.get(HEADER_BYTES + 8..)?)?;
+        *kept = Some(socket);
+        Some(found)
+    })
+}
+
+thread_local! {
+    /// One socket a thread: making and closing one for each connection costs more than the question.
+    static ASKING: RefCell<Option<OwnedFd>> = const { RefCell::new(None) };
 }
 
 /// `struct nlmsghdr` and `struct inet_diag_req_v2`.

@@ -1,6 +1,7 @@
 //! `policy`: check and try packs, put them in force, explain.
 
 use crate::args::{Global, PolicyCommand, PolicyExplainArgs};
+use crate::files::TEXT_BYTES_MAX;
 use crate::connect::{block_on, client, open};
 use crate::out::{Failure, Outcome, exit, plain, print, print_json, say};
 use crate::paths::Paths;
@@ -42,10 +43,10 @@ struct Texts {
 impl Texts {
     fn read(path: &Path) -> Result<Self, Failure> {
         let unreadable = |path: &Path, e: std::io::Error| Failure::usage(format!("`{}`: {e}", path.display()), "give a readable `.cedar` file");
-        let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, e))?;
+        let text = crate::files::read_text(path, TEXT_BYTES_MAX).map_err(|e| unreadable(path, e))?;
         let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let beside = path.with_extension("test.toml");
-        let tests = match std::fs::read_to_string(&beside) {
+        let tests = match crate::files::read_text(&beside, TEXT_BYTES_MAX) {
             Ok(text) => Some((file_name(&beside), text)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(unreadable(&beside, e)),
@@ -146,7 +147,9 @@ fn facts(args: &PolicyExplainArgs) -> Result<Facts, Failure> {
             Effect::ALL.into_iter().find(|e| e.to_string() == *word).ok_or_else(|| usage(format!("`{word}` is no effect")))?
         }
         (None, Some(effect)) => effect,
-        (None, None) => Effect::Unparsed,
+        (None, None) => policies::effect_of_own(service, operation).ok_or_else(|| {
+            usage(format!("`{}` is no operation of a shipped service; give `--effect` for one of your own", args.action))
+        })?,
     };
     let grade: Grade = args.grade.parse().map_err(|_| usage(format!("`{}` is no grade", args.grade)))?;
     let mut attributes = std::collections::BTreeMap::new();
@@ -180,6 +183,8 @@ fn facts(args: &PolicyExplainArgs) -> Result<Facts, Failure> {
 fn explain(global: &Global, args: &PolicyExplainArgs) -> Outcome {
     let vocabulary = vocabulary()?;
     let mut packs = vec![policies::shipped(&vocabulary)?];
+    let mut names = vec![policies::SHIPPED.to_owned()];
+    names.extend(args.packs.iter().map(|path| plain(&path.display().to_string())));
     for path in &args.packs {
         let pack = Texts::read(path)?.load(&vocabulary);
         packs.push(pack.map_err(|e| Failure::new(e.to_string(), "correct it: `marque policy check` says more"))?);
@@ -190,9 +195,10 @@ fn explain(global: &Global, args: &PolicyExplainArgs) -> Outcome {
     let flip = told.counterfactual.as_ref().map(ToString::to_string);
     if global.json {
         return print_json(&serde_json::json!({
-            "schema": "marque/explanation.v1", "verdict": word, "rules": rules, "counterfactual": flip,
+            "schema": "marque/explanation.v1", "packs": names, "verdict": word, "rules": rules, "counterfactual": flip,
         }));
     }
+    print(&format!("packs    {}; not asked: what else the authority has in force", names.join(", ")));
     print(&format!("verdict  {word}"));
     match &told.verdict {
         Verdict::Deny { next_step, .. } => print(&format!("next     {}", plain(next_step))),

@@ -63,7 +63,7 @@ pub(crate) fn main(global: &Global, command: &ServiceCommand) -> Outcome {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("`{}`: {e}", path.display()), "give a readable file"))
+    crate::files::read_text(path, crate::files::TEXT_BYTES_MAX).map_err(|e| Failure::usage(format!("`{}`: {e}", path.display()), "give a readable file"))
 }
 
 fn check(name: &str, text: &str) -> usize {

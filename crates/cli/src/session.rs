@@ -1,8 +1,9 @@
 //! `session`, `status`, `stop`, `why`.
 
 use crate::args::{Global, SessionCommand, WhyArgs};
-use crate::connect::{block_on, client, status as ask_status};
+use crate::connect::{block_on, client, open, status as ask_status};
 use crate::out::{Failure, Outcome, plain, print, print_json};
+use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::{SessionEnd, SessionView, Statement, Why};
 use std::process::ExitCode;
@@ -15,16 +16,38 @@ pub(crate) fn status(global: &Global) -> Outcome {
     }
     let sealed = if status.sealed { "sealed" } else { "open" };
     print(&format!("authority {} pid {} {sealed}", status.version, status.pid));
+    if status.sealed {
+        print("run `marque unseal`; nothing is recorded or admitted until then");
+        return Ok(ExitCode::SUCCESS);
+    }
     print(&format!("records {} · live sessions {}", status.records, status.sessions));
     crate::witness::print_all(&status);
     Ok(ExitCode::SUCCESS)
 }
 
+/// Nothing but the seal: no act that widens authority follows.
+pub(crate) fn unseal(global: &Global) -> Outcome {
+    let paths = Paths::of(global)?;
+    block_on(open(global, &paths))?;
+    status(global)
+}
+
+/// Returns when nobody answers any more.
 pub(crate) fn stop(global: &Global) -> Outcome {
     let client = client(global)?;
-    let _: serde_json::Value = block_on(async { Ok(client.call(Method::POST, "/v1/stop", None::<&()>).await?) })?;
-    Ok(ExitCode::SUCCESS)
+    block_on(async {
+        let _: serde_json::Value = client.call(Method::POST, "/v1/stop", None::<&()>).await?;
+        // The socket has no bell to ring: it is asked until it is gone.
+        let until = tokio::time::Instant::now() + STOPPED_WITHIN;
+        while ask_status(&client).await.is_ok() && tokio::time::Instant::now() < until {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
 }
+
+/// How long `stop` looks on: what is being drained may take as long.
+const STOPPED_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
 
 pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
     let client = client(global)?;
@@ -85,6 +108,9 @@ pub(crate) fn statement_lines(s: &Statement) -> Vec<String> {
     out.push(format!("Used        {}", if uses.is_empty() { "nothing".into() } else { uses.join(" · ") }));
     for refused in &s.refused {
         out.push(format!("Refused     {} ×{}  {}", plain(&refused.what), refused.count, refused.code));
+    }
+    for passed in &s.would_refuse {
+        out.push(format!("Let pass    {} ×{}  enforce: {}", plain(&passed.what), passed.count, passed.code));
     }
     if s.unknown > 0 {
         out.push(format!("Unknown     {} uses have no outcome; they are charged in full", s.unknown));

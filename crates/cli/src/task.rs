@@ -7,7 +7,7 @@ use crate::paths::Paths;
 use crate::run::task::{read, read_text};
 use hyper::Method;
 use marque_api::Code;
-use marque_api::control::{TaskApplied, TaskApply, TaskAsked, TaskFile};
+use marque_api::control::{TaskApplied, TaskApply, TaskFile};
 use marque_client::Client;
 use similar::{ChangeTag, TextDiff};
 use std::process::ExitCode;
@@ -31,10 +31,14 @@ pub(crate) fn main(global: &Global, command: &TaskCommand) -> Outcome {
             let applied: TaskApplied = block_on(async {
                 // What changed comes before the question for the passphrase, where an authority is open to be asked.
                 let before = Client::new(&paths.socket);
-                if show_change(&before, &file).await.is_err() {
-                    say("No authority is open yet: what changed since the file last took effect cannot be shown.");
-                }
+                let shown = match show_change(&before, &file).await {
+                    Err(Failure::Problem(problem)) if matches!(problem.code, Code::SEALED | Code::UNREACHABLE) => false,
+                    shown => shown.map(|()| true)?,
+                };
                 let (client, passphrase) = open(global, &paths).await?;
+                if !shown {
+                    show_change(&client, &file).await?;
+                }
                 let asked = TaskApply { passphrase, file: file.clone() };
                 Ok(client.call(Method::POST, "/v1/tasks", Some(&asked)).await?)
             })?;
@@ -49,13 +53,13 @@ pub(crate) fn main(global: &Global, command: &TaskCommand) -> Outcome {
 
 /// Says what a file has that the one which took effect has not, and the other way round. Nothing for a file that never did.
 pub(crate) async fn show_change(client: &Client, file: &TaskFile) -> Result<(), Failure> {
-    let asked = TaskAsked { path: file.path.clone() };
-    let known: TaskApplied = match client.call(Method::POST, "/v1/tasks/show", Some(&asked)).await {
+    let known: TaskApplied = match client.call(Method::POST, "/v1/tasks/show", Some(file)).await {
         Ok(known) => known,
         Err(marque_client::Error::Refused(problem)) if problem.code == Code::NOT_FOUND => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     match known.text {
+        Some(text) if text == file.text => {}
         Some(text) => say(&change(&text, &file.text)),
         None => say(&format!("The text that took effect, sha256 {}, is not to be had any more.", known.digest)),
     }

@@ -39,7 +39,10 @@ pub(crate) async fn outer<G: Gate>(conn: &Arc<Conn<G>>, mut request: Request<Inc
     let identity = match conn.identify(shown.as_ref()) {
         Ok(identity) => identity,
         Err(problem) => {
-            conn.house.gate.refused(conn.listener, None, None, &problem);
+            // Clients that ask first what is wanted of them were refused nothing.
+            if shown.is_some() {
+                conn.house.gate.refused(conn.listener, None, None, &problem);
+            }
             return closing(problem.response(form), request.method());
         }
     };

@@ -92,8 +92,9 @@ impl Followed {
             method: parts.method.as_str().to_owned(),
             path: Some(parts.uri.path().to_owned()),
             uri: self.uri,
-            content: content_hash(&parts, &[], &[]),
+            content: content_hash(&parts, &[]),
             body: Bytes::new(),
+            headers: Vec::new(),
         };
         let admitted = scene.house.gate.admit(scene.leaf, plan, intended).await?;
         let limits = Limits::of(&admitted);

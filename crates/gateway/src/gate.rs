@@ -171,6 +171,8 @@ pub struct Intended {
     pub content: Content,
     /// The held body; empty when it is streamed.
     pub body: Bytes,
+    /// Headers beside `accept` that the hash binds: for whoever has to say yes.
+    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
 }
 
 /// A credential on its way into its declared slot.

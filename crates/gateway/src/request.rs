@@ -15,13 +15,13 @@ use crate::taken::Taken;
 use crate::tls::Protocol;
 use crate::upgrade;
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use marque_model::Target;
 use marque_wire::http::ws::{self, Handshake};
-use marque_wire::http::{RequestStrip, check_request, strip_request};
+use marque_wire::http::{RequestStrip, check_request, is_bound, strip_request};
 use std::sync::Arc;
 
 /// How a route treats its requests.
@@ -98,6 +98,7 @@ pub(crate) async fn exchange<G: Gate>(
         uri: followed.as_ref().map_or(uri, |f| f.uri.as_str()).to_owned(),
         content,
         body: held,
+        headers: bound(&parts.headers),
     };
 
     // admit
@@ -185,4 +186,10 @@ fn strip<G: Gate>(
     let slots = if governed { plan.slots.as_slice() } else { &[] };
     strip_request(parts, &RequestStrip { slots, scrubbed: rules != Rules::PassThrough, websocket });
     Ok(restored)
+}
+
+/// What a yes is for besides address and body. Requests of most clients have none of it, and cost nothing here.
+fn bound(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
+    let shown = headers.iter().filter(|(name, _)| **name != header::ACCEPT && is_bound(name));
+    shown.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

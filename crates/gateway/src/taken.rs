@@ -100,7 +100,7 @@ impl Taken {
     /// What an approval would bind, and the bytes that a human may be shown.
     pub(crate) fn content(&self, parts: &Parts) -> (Content, Bytes) {
         match self {
-            Self::Whole(bytes) => (content_hash(parts, &[], bytes), bytes.clone()),
+            Self::Whole(bytes) => (content_hash(parts, bytes), bytes.clone()),
             Self::Part { .. } => (Content::Streamed, Bytes::new()),
         }
     }
@@ -108,7 +108,7 @@ impl Taken {
     pub(crate) fn into_body(self, parts: &Parts, max: u64) -> OutBody {
         match self {
             Self::Whole(bytes) => OutBody::held(bytes),
-            Self::Part { ahead, rest, .. } => OutBody::stream(ahead, rest, max, ContentHasher::new(parts, &[])),
+            Self::Part { ahead, rest, .. } => OutBody::stream(ahead, rest, max, ContentHasher::new(parts)),
         }
     }
 }

@@ -68,6 +68,10 @@ macro_rules! events {
         impl Event {
             /// Every kind, in the order of the vocabulary.
             pub const KINDS: &'static [&'static str] = &[$($kind),+];
+            /// Every kind with its fields: key in the body's map, name, type. What is in a journal stays readable, so that a
+            /// line of it never changes; `conformance/journal/events.txt` holds them.
+            pub const LAYOUT: &'static [(&'static str, &'static [(u64, &'static str, &'static str)])] =
+                &[$( ($kind, &[$( ($key, stringify!($field), stringify!($t)) ),*]) ),+];
             /// The word that stands in the record.
             #[must_use]
             pub const fn kind(&self) -> &'static str {

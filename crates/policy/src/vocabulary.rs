@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 /// What an unparsed request is called, and the group it is in.
 pub(crate) const UNKNOWN: &str = "any/unknown";
+/// The service of what the authority itself does for a human. It is in no group over all services: whoever forbids writes does
+/// not mean that no session may be opened.
+const OWN: &str = "marque";
 /// The service part of groups over all services.
 const ANY: &str = "any";
 
@@ -82,7 +85,7 @@ pub(crate) fn prefixes(service: &str) -> impl Iterator<Item = &str> {
 /// All groups that an action of that service with that effect is in.
 pub(crate) fn groups_of(service: &str, effect: Effect) -> Vec<String> {
     let word = group_word(effect);
-    let mut groups = vec![format!("{ANY}/{word}")];
+    let mut groups = if service == OWN { Vec::new() } else { vec![format!("{ANY}/{word}")] };
     for prefix in prefixes(service) {
         groups.push(format!("{prefix}/{ANY}"));
         groups.push(format!("{prefix}/{word}"));

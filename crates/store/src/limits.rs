@@ -9,6 +9,9 @@ pub const BATCH_DRAFTS: usize = 1_024;
 /// A batch takes no further draft once it has this many bytes.
 pub const BATCH_BYTES: usize = 1024 * 1024;
 
+/// How long a draft that nobody waits for may wait for company.
+pub const LINGER: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// Size of a segment file, preallocated.
 pub const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
 /// Largest segment file: offsets in it are `u32`, and recovery reads one at a time into memory.

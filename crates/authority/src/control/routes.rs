@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use marque_api::control::{
-    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, TaskApply, TaskAsked, Unseal,
+    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, TaskApply, TaskFile, Unseal,
 };
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
@@ -131,8 +131,8 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             json(&control.open_authority().await?.task_apply(asked, peer.uid).await?)
         }
         (&Method::POST, ["v1", "tasks", "show"]) => {
-            let asked: TaskAsked = read(body).await?;
-            json(&control.open_authority().await?.task_show(&asked.path)?)
+            let asked: TaskFile = read(body).await?;
+            json(&control.open_authority().await?.task_show(&asked)?)
         }
         (&Method::POST, ["v1", "search"]) => {
             let asked: Search = read(body).await?;

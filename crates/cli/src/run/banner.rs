@@ -28,7 +28,7 @@ pub(super) fn opening(plan: &Plan, opened: &SessionOpened, withheld: &[String]) 
         say(&format!("Withheld    {}{rest} (let one through with --pass NAME)", shown.join(", ")));
     }
     match plan.mode.as_str() {
-        "observe" => say("Mode        observe: grants are recorded, not applied; credentials stay out of reach"),
+        "observe" => say("Mode        observe: whatever the brokered credentials can do is let through and recorded; they stay out of reach"),
         _ => say("Mode        enforce"),
     }
     say(&format!("Session     {}  {}  \"{}\"", opened.session, plan.environment, plain(&plan.purpose)));

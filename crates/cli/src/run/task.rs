@@ -105,6 +105,16 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
     if file.task != 0 && !args.grants.is_empty() {
         return Err(bad("a task's grants are in its file, where they are reviewed"));
     }
+    if file.task != 0 {
+        let widens = [
+            (!args.egress.is_empty()).then_some("--egress"),
+            args.purpose.is_some().then_some("--purpose"),
+            (args.mode.as_deref() == Some("observe") && file.mode.as_deref() != Some("observe")).then_some("--mode observe"),
+        ];
+        if let Some(flag) = widens.into_iter().flatten().next() {
+            return Err(bad(format!("a task's hosts, purpose and mode are in its file, where they are reviewed: leave out `{flag}`")));
+        }
+    }
     for text in &args.grants {
         grants.push(flag_grant(text, &environment)?);
     }
@@ -137,15 +147,30 @@ pub(crate) fn plan(args: &RunArgs) -> Result<Plan, Failure> {
     })
 }
 
-/// The file's text, and where it is whatever the link or the working directory was.
+/// The file's text, the path that names it, and the one that its links lead to.
 pub(crate) fn read(path: &std::path::Path) -> Result<TaskFile, Failure> {
     let unreadable = |e: std::io::Error| bad(format!("`{}`: {e}", path.display()));
-    if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
-        return Err(bad(format!("`{}` is longer than a task can be", path.display())));
+    let text = crate::files::read_text(path, FILE_BYTES_MAX).map_err(unreadable)?;
+    let real = std::fs::canonicalize(path).map_err(unreadable)?;
+    let named = without_dots(&std::path::absolute(path).map_err(unreadable)?);
+    let text_of = |path: &std::path::Path| path.to_string_lossy().into_owned();
+    Ok(TaskFile { path: text_of(&named), real: text_of(&real), text })
+}
+
+/// A name for a path, links as they stand: `a/../b` is `b`.
+fn without_dots(path: &std::path::Path) -> std::path::PathBuf {
+    use std::path::Component;
+    let mut out = std::path::PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            other => out.push(other),
+        }
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    let path = std::fs::canonicalize(path).map_err(unreadable)?;
-    Ok(TaskFile { path: path.to_string_lossy().into_owned(), text })
+    out
 }
 
 fn parse(text: &str, name: &str) -> Result<File, Failure> {

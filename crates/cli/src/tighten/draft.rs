@@ -78,7 +78,7 @@ impl Draft {
         let mut draft = Self::default();
         let registries: BTreeSet<String> = package_registries()?.into_iter().collect();
         let mut by_parent: BTreeMap<usize, Vec<&UsedOnce>> = BTreeMap::new();
-        for used in record.uses.iter().filter(|u| u.would_deny.is_empty()) {
+        for used in record.uses.iter().filter(|u| u.would_deny.is_empty() && !has_wildcard(u)) {
             if let Some(parent) = used.grant.and_then(|g| usize::try_from(g).ok()) {
                 by_parent.entry(parent).or_default().push(used);
             }
@@ -92,7 +92,7 @@ impl Draft {
             }
         }
         draft.pass(&record.hosts, &registries);
-        let room = MAX_GRANTS.saturating_sub(draft.granted.len() + draft.passed.len().min(HOSTS_MAX));
+        let room = MAX_GRANTS.saturating_sub(draft.granted.len());
         if draft.parts.len() > room {
             let whole = |(parent, uses): (&usize, &Vec<&UsedOnce>)| narrowed(record.grants.get(*parent)?, uses);
             draft.parts = by_parent.iter().filter_map(whole).filter(|p| !is_registries(&p.grant, &registries)).take(room).collect();
@@ -117,6 +117,12 @@ impl Draft {
         self.passed = counts.into_iter().collect();
         self.passed.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     }
+}
+
+/// Whether a name has a character that a grant would read as a pattern: an agent may ask for `/%2a%2a`, and no grant can be
+/// written for that alone.
+fn has_wildcard(used: &UsedOnce) -> bool {
+    [used.resource.as_deref(), used.path.as_deref()].into_iter().flatten().any(|name| name.contains('*'))
 }
 
 /// Open hosts as the grants that a session makes of them.

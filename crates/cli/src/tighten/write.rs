@@ -82,14 +82,17 @@ fn egress(draft: &Draft) -> Vec<String> {
     }
     let mut out = vec![String::new(), "[egress]".into()];
     if !draft.passed.is_empty() {
-        out.push("# Observe mode let these pass, without a credential and without a look inside. No grant named them: keep what the".into());
-        out.push("# work needs.".into());
+        out.push("# What is commented out passed in observe mode, without a credential and without a look inside. No grant named it:".into());
+        out.push("# take in what the work needs.".into());
     }
     out.push("allow = [".into());
     let entry = |(name, count): &(String, u64)| format!("  {},  # ×{count}", quoted(name));
     out.extend(draft.granted.iter().map(entry));
-    out.extend(draft.passed.iter().take(HOSTS_MAX).map(entry));
-    out.extend(draft.passed.iter().skip(HOSTS_MAX).map(|e| format!("  # {}", entry(e).trim_start())));
+    out.extend(draft.passed.iter().take(HOSTS_MAX).map(|e| format!("  # {}", entry(e).trim_start())));
+    let more = draft.passed.len().saturating_sub(HOSTS_MAX);
+    if more > 0 {
+        out.push(format!("  # and {more} more hosts"));
+    }
     out.push("]".into());
     out
 }

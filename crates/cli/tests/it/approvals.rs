@@ -104,6 +104,36 @@ fn many_equal_requests_ask_once_and_one_approval_admits_one() {
 }
 
 #[test]
+fn a_yes_is_for_the_headers_and_the_body_that_the_human_saw() {
+    let (house, echo, origin, secret) = setup();
+    let grant = format!("http DELETE on {origin}/**");
+    let watch = watch(&house);
+    let one = |account: &str, ids: &str| format!("{CODE} -X DELETE -H 'X-Account: {account}' --json '{{\"ids\":[\"{ids}\"]}}' '{origin}/slow?ms=0' & ");
+    let script = format!("{}{}{}wait", one("sandbox", "one"), one("LIVE", "one"), one("sandbox", "everything"));
+    let mut run = session(&house, &grant, &script);
+    let mut known: Vec<String> = Vec::new();
+    let mut approved = 0;
+    for _ in 0..3 {
+        let id = next_question(&watch, &known);
+        let card = house.ok(&["approval", "show", &id]).stdout;
+        assert!(card.contains("content-type: application/json"), "{card}");
+        if card.contains("x-account: sandbox") && card.contains("| {\"ids\":[\"one\"]}") {
+            assert!(house.run_owner(&["approval", "approve", &id]).status.success());
+            approved += 1;
+        } else {
+            assert!(card.contains("LIVE") || card.contains("everything"), "{card}");
+            house.ok(&["approval", "deny", &id]);
+        }
+        known.push(id);
+    }
+    let exit = run.wait(LONG).unwrap();
+    assert_eq!((approved, exit.stdout.matches("200").count(), exit.stdout.matches("403").count()), (1, 1, 2), "{exit:?}");
+    assert_eq!(echo.log().count_saw(&secret), 1);
+    let sent = echo.log().records();
+    assert!(sent.iter().all(|record| record.header("x-account") == Some("sandbox")), "{sent:?}");
+}
+
+#[test]
 fn an_unanswered_question_is_pending_and_a_late_yes_admits_the_retry() {
     let (house, echo, origin, secret) = setup();
     let grant = format!("http DELETE on {origin}/**");

@@ -112,3 +112,26 @@ fn a_use_that_was_decided_before_a_pack_is_not_admitted_after_it() {
     assert!(yes > CYCLES && no > CYCLES, "too little happened: {yes} answered, {no} refused");
     assert_eq!(wrong, 0, "of {all}");
 }
+
+fn apply(local: &Local, name: &str, text: &str) -> Result<serde_json::Value, crate::local::Failed> {
+    let pack = json!({ "passphrase": PASSPHRASE, "name": name, "files": [[format!("{name}.cedar"), text]], "tests": null });
+    local.call("POST", "/v1/policies", &pack)
+}
+
+#[test]
+fn no_pack_can_keep_its_owner_from_taking_it_away() {
+    let (_house, local, upstream) = world();
+    let everything = r#"@id("all") @deny("no") @because("nothing now") forbid (principal, action, resource);"#;
+    let refused = apply(&local, "all", everything);
+    assert!(format!("{refused:?}").contains("MQ-1301") || format!("{refused:?}").contains("taken away"), "{refused:?}");
+    // One that errs on everything denies everything, and can still be taken away.
+    let errs = r#"@id("errs") @deny("no") @because("b") forbid (principal, action, resource) when { 9223372036854775807 + context.grade > 1 };"#;
+    apply(&local, "errs", errs).unwrap();
+    assert!(local.open_session(&grants(None)).is_err());
+    local.call("POST", "/v1/policies/errs/remove", &json!({ "passphrase": PASSPHRASE })).unwrap();
+    // A policy against writes forbids no session.
+    let writes = r#"@id("no-writes") @deny("read") @because("reads alone") forbid (principal, action in Action::"any/write", resource);"#;
+    apply(&local, "writes", writes).unwrap();
+    let seat = Seat::of(&local.open_session(&grants(None)).unwrap());
+    assert_eq!(seat.ask(&mut None, "GET", &format!("{}/repos/acme/x", upstream.origin)).unwrap().0, 200);
+}

@@ -144,6 +144,25 @@ fn a_task_file_that_changed_since_it_took_effect_opens_nothing_and_the_change_is
         assert!(exit.stderr.contains("+ # \u{fffd}lla") && !exit.stderr.contains('\u{202e}'), "{}", exit.stderr);
     }
     assert_eq!((api.log().count_saw(&token), evil.log().records().len()), (2, 0));
+    // Neither does a file that became a link, nor a directory.
+    let planted = workspace.join(".evil.toml");
+    std::fs::rename(&file, &planted).unwrap();
+    std::os::unix::fs::symlink(".evil.toml", &file).unwrap();
+    assert_eq!(run(&file).status.code(), Some(3), "the file became a link");
+    let moved = house.dir.path().join("moved");
+    std::fs::rename(&workspace, &moved).unwrap();
+    std::os::unix::fs::symlink("moved", &workspace).unwrap();
+    assert_eq!(run(&file).status.code(), Some(3), "its directory became a link");
+    std::fs::remove_file(&workspace).unwrap();
+    std::fs::rename(&moved, &workspace).unwrap();
+    std::fs::rename(&planted, &file).unwrap();
+    // Flags widen no task.
+    for flag in [["--egress", "https://elsewhere.test"], ["--mode", "observe"], ["--purpose", "something else entirely"]] {
+        let mut args = vec!["run", "--task", file.to_str().unwrap()];
+        args.extend(flag);
+        args.extend(["--", "true"]);
+        assert_eq!(house.run_owner(&args).status.code(), Some(125), "{flag:?}");
+    }
     // Only the passphrase puts it in force; then it is what it says, and no credential goes to the new host.
     let apply = ["task", "apply", file.to_str().unwrap()];
     assert!(!house.ok(&["task", "check", file.to_str().unwrap()]).stdout.is_empty());

@@ -56,3 +56,22 @@ fn an_unknown_field_or_kind_is_refused() {
     // {99: 0}
     assert!(Event::decode(UseDenied::KIND, &[0xa1, 0x18, 99, 0]).is_err());
 }
+
+/// `MARQUE_BLESS=1` writes the file: to add a kind or a field, never to change one.
+#[test]
+fn the_events_of_version_1_are_frozen() {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for (kind, fields) in Event::LAYOUT {
+        writeln!(text, "{kind}").unwrap();
+        for (key, name, of) in *fields {
+            writeln!(text, "  {key} {name}: {of}").unwrap();
+        }
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/journal/events.txt");
+    if std::env::var_os("MARQUE_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, golden, "records that were written in version 1 must be read for ever");
+}

@@ -9,6 +9,7 @@ use super::proofs::Hashes;
 use super::reader::Records;
 use super::space::Space;
 use super::{AppendError, Fatal, OpenError, ReadError};
+use crate::limits;
 use crate::machine::Machine;
 use marque_journal::merkle::{
     Hash, consistency_proof, inclusion_proof, leaf_hash, root_at, verify_consistency, verify_inclusion,
@@ -79,6 +80,7 @@ impl<M: Machine> Journal<M> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Append(Pending { draft, reply: Some(reply) });
         self.sender.send(command).await.map_err(|_| AppendError::Closed)?;
+        self.shared.linger.call();
         answer.await.unwrap_or(Err(AppendError::Closed))
     }
 
@@ -104,6 +106,7 @@ impl<M: Machine> Journal<M> {
         let (reply, answer) = oneshot::channel();
         let command = Command::Append(Pending { draft, reply: Some(reply) });
         self.sender.blocking_send(command).map_err(|_| AppendError::Closed)?;
+        self.shared.linger.call();
         answer.blocking_recv().unwrap_or(Err(AppendError::Closed))
     }
 
@@ -112,6 +115,7 @@ impl<M: Machine> Journal<M> {
     pub fn close(&self) {
         // Fails only when the committer has ended already.
         let _ = self.sender.blocking_send(Command::Close);
+        self.shared.linger.call();
         self.threads.join();
     }
 
@@ -323,7 +327,14 @@ fn spawn(ending: Ending, work: impl FnOnce() -> Result<(), Fatal> + Send + 'stat
     named.spawn(body).map_err(OpenError::Thread)
 }
 
-/// The committer: what waits is one batch. There is no timer; while one batch is synced, the next one gathers.
+impl<M: Machine> Command<M> {
+    const fn is_heard(&self) -> bool {
+        !matches!(self, Self::Append(Pending { reply: None, .. }))
+    }
+}
+
+/// The committer: what waits is one batch; while one batch is synced, the next one gathers. There is no timer for what
+/// somebody waits for.
 fn commit<M: Machine>(mut core: Core<M>, mut receiver: mpsc::Receiver<Command<M>>) -> Result<(), Fatal> {
     let mut queue = VecDeque::new();
     let mut received = Vec::with_capacity(core.options.batch_drafts);
@@ -334,10 +345,21 @@ fn commit<M: Machine>(mut core: Core<M>, mut receiver: mpsc::Receiver<Command<M>
         }
         // Whoever is ready to write goes first: on a busy core the first draft would else be a batch of its own.
         std::thread::yield_now();
-        while received.len() + queue.len() < core.options.batch_drafts
-            && let Ok(command) = receiver.try_recv()
-        {
-            received.push(command);
+        let most = core.options.batch_drafts.saturating_sub(queue.len());
+        let mut heard = !queue.is_empty();
+        let mut looked = 0;
+        let mut gather = || {
+            while received.len() < most
+                && let Ok(command) = receiver.try_recv()
+            {
+                received.push(command);
+            }
+            heard = heard || received.get(looked..).is_some_and(|new| new.iter().any(Command::is_heard));
+            looked = received.len();
+            heard || looked >= most
+        };
+        if !gather() {
+            core.shared.linger.rest(limits::LINGER, gather);
         }
         for command in received.drain(..) {
             match command {

@@ -3,6 +3,7 @@
 use super::Fatal;
 use super::checkpoint::{SignError, SignedHead};
 use super::levels::Snapshot;
+use super::linger::Linger;
 use super::reader::Reader;
 use crate::disk::Disk;
 use marque_journal::merkle::{Hash, Tree};
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub durable: watch::Sender<u64>,
     pub head: watch::Sender<Option<Arc<SignedHead>>>,
     pub snapshot: RwLock<Arc<Snapshot>>,
+    pub linger: Linger,
     intake: Mutex<Intake>,
     changed: Condvar,
 }
@@ -78,6 +80,7 @@ impl Shared {
             durable: watch::Sender::new(size),
             head: watch::Sender::new(None),
             snapshot: RwLock::default(),
+            linger: Linger::default(),
             intake: Mutex::new(Intake { taken: size, tree, ..Intake::default() }),
             changed: Condvar::new(),
         }

@@ -15,6 +15,7 @@ mod handle;
 mod intake;
 mod integrate;
 mod levels;
+mod linger;
 mod options;
 mod proofs;
 mod reader;

@@ -9,20 +9,60 @@ use http::HeaderName;
 use http::request::Parts;
 use marque_model::Content;
 
-const TAG: &[u8] = b"marque/content/v1";
+const TAG: &[u8] = b"marque/content/v2";
 
-/// Headers that change what a request means for every service; a profile adds its own.
-const MEANING: [&str; 9] = [
-    "accept",
-    "content-encoding",
-    "content-language",
-    "content-type",
-    "cookie",
-    "if-match",
-    "if-none-match",
-    "prefer",
-    "range",
+/// Headers that change with every try of one and the same request, or that say who carries it and not what it asks for:
+/// dates, tracing, signatures, retries, the connection's own; target and credential are bound elsewhere. Everything else may
+/// choose a tenant, a destination or a dry run, and is bound.
+const NOISE: [&str; 38] = [
+    "accept-encoding",
+    "authorization",
+    "b3",
+    "baggage",
+    "connection",
+    "content-length",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "idempotency-key",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "sec-websocket-key",
+    "sentry-trace",
+    "signature",
+    "signature-input",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "uber-trace-id",
+    "upgrade",
+    "user-agent",
+    "via",
+    "x-amz-date",
+    "x-amzn-trace-id",
+    "x-client-request-id",
+    "x-cloud-trace-context",
+    "x-correlation-id",
+    "x-goog-api-client",
+    "x-real-ip",
+    "x-request-id",
+    "x-stainless-read-timeout",
+    "x-stainless-retry-count",
 ];
+/// Beginnings of such names.
+const NOISE_PREFIXES: [&str; 3] = ["x-b3-", "x-datadog-", "x-forwarded-"];
+
+/// Whether a header is part of what an approval is for.
+#[must_use]
+pub fn is_bound(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    NOISE.binary_search(&name).is_err() && !NOISE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// Hashes a request whose body comes in pieces. The head is length-prefixed and the body's length follows it, so that
 /// no two different requests have the same input.
@@ -32,20 +72,19 @@ pub struct ContentHasher {
 }
 
 impl ContentHasher {
-    /// Begins with method, raw target and the headers that change meaning, `extra` included, in every line's order.
+    /// Begins with method, raw target and every header that [`is_bound`], in every line's order.
     #[must_use]
-    pub fn new(parts: &Parts, extra: &[HeaderName]) -> Self {
+    pub fn new(parts: &Parts) -> Self {
         let mut this = Self { context: Context::new(&SHA256), body_bytes: 0 };
         this.field(TAG);
         this.field(parts.method.as_str().as_bytes());
         this.field(parts.uri.path_and_query().map_or("", |p| p.as_str()).as_bytes());
-        let mut names: Vec<&str> = MEANING.iter().copied().chain(extra.iter().map(HeaderName::as_str)).collect();
-        names.sort_unstable();
-        names.dedup();
+        let mut names: Vec<&HeaderName> = parts.headers.keys().filter(|name| is_bound(name)).collect();
+        names.sort_unstable_by_key(|name| name.as_str());
         this.number(names.len() as u64);
         for name in names {
             let values = parts.headers.get_all(name);
-            this.field(name.as_bytes());
+            this.field(name.as_str().as_bytes());
             this.number(values.iter().count() as u64);
             for value in values {
                 this.field(value.as_bytes());
@@ -80,8 +119,8 @@ impl ContentHasher {
 
 /// The content of a request that is held whole.
 #[must_use]
-pub fn content_hash(parts: &Parts, extra: &[HeaderName], body: &[u8]) -> Content {
-    let mut hasher = ContentHasher::new(parts, extra);
+pub fn content_hash(parts: &Parts, body: &[u8]) -> Content {
+    let mut hasher = ContentHasher::new(parts);
     hasher.update(body);
     Content::Exact(hasher.finish())
 }
@@ -102,8 +141,7 @@ mod tests {
 
     #[test]
     fn any_byte_that_changes_meaning_changes_the_hash() {
-        let extra = [HeaderName::from_static("x-amz-copy-source")];
-        let base = content_hash(&post("/a?b=1", &[("content-type", "a/b")]), &extra, b"body");
+        let base = content_hash(&post("/a?b=1", &[("content-type", "a/b")]), b"body");
         for (target, headers, body) in [
             ("/a?b=2", &[("content-type", "a/b")][..], &b"body"[..]),
             ("/a?b=1&", &[("content-type", "a/b")], b"body"),
@@ -113,25 +151,27 @@ mod tests {
             ("/a?b=1", &[("content-type", "a/b"), ("content-encoding", "gzip")], b"body"),
             ("/a?b=1", &[("content-type", "a/b"), ("cookie", "as=other")], b"body"),
             ("/a?b=1", &[("content-type", "a/b"), ("x-amz-copy-source", "x")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("stripe-account", "acct_live")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("destination", "/elsewhere")], b"body"),
             ("/a?b=1", &[], b"body"),
             ("/a?b=1", &[("content-type", "a/b")], b"bodz"),
             ("/a?b=1", &[("content-type", "a/b")], b"body\0"),
             ("/a?b=1", &[("content-type", "a/bbody")], b""),
         ] {
-            assert_ne!(content_hash(&post(target, headers), &extra, body), base, "{target} {headers:?}");
+            assert_ne!(content_hash(&post(target, headers), body), base, "{target} {headers:?}");
         }
         let mut put = post("/a?b=1", &[("content-type", "a/b")]);
         put.method = http::Method::PUT;
-        assert_ne!(content_hash(&put, &extra, b"body"), base);
+        assert_ne!(content_hash(&put, b"body"), base);
     }
 
     #[test]
     fn what_means_nothing_does_not_change_the_hash() {
-        let base = content_hash(&post("/a", &[]), &[], b"");
-        let noisy = post("https://api.test/a", &[("date", "now"), ("traceparent", "00-1"), ("authorization", "PH")]);
-        assert_eq!(content_hash(&noisy, &[], b""), base);
-        let listed_twice = [HeaderName::from_static("accept"), HeaderName::from_static("accept")];
-        assert_eq!(content_hash(&post("/a", &[]), &listed_twice, b""), base);
+        let base = content_hash(&post("/a", &[("accept", "a/b"), ("x-tenant", "1")]), b"");
+        let noise = [("date", "now"), ("traceparent", "00-1"), ("authorization", "PH"), ("x-b3-spanid", "1"), ("user-agent", "u")];
+        let noisy: Vec<_> = noise.into_iter().chain([("x-tenant", "1"), ("accept", "a/b")]).collect();
+        assert_eq!(content_hash(&post("https://api.test/a", &noisy), b""), base);
+        assert!(NOISE.is_sorted());
     }
 
     proptest! {
@@ -140,11 +180,11 @@ mod tests {
             let parts = post("/", &[]);
             let mut cuts: Vec<usize> = cuts.into_iter().map(|c| c.min(body.len())).chain([0, body.len()]).collect();
             cuts.sort_unstable();
-            let mut hasher = ContentHasher::new(&parts, &[]);
+            let mut hasher = ContentHasher::new(&parts);
             for pair in cuts.windows(2) {
                 hasher.update(&body[pair[0]..pair[1]]);
             }
-            prop_assert_eq!(Content::Exact(hasher.finish()), content_hash(&parts, &[], &body));
+            prop_assert_eq!(Content::Exact(hasher.finish()), content_hash(&parts, &body));
         }
     }
 }
