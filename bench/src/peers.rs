@@ -47,6 +47,10 @@ pub(crate) fn nginx_server(folder: &Path, name: &str, server: &str) -> Result<Ch
 fn version_of(mut command: Command) -> Result<String> {
     let exit = Child::run(&mut command, START)?;
     let text = format!("{}{}", exit.stdout, exit.stderr);
+    // Some say where they are; results go elsewhere.
+    let program = std::path::Path::new(command.get_program());
+    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let text = text.replace(&program.display().to_string(), &name);
     Ok(text.lines().find(|line| line.bytes().any(|b| b.is_ascii_digit())).unwrap_or_default().trim().to_owned())
 }
 
