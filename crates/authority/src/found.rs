@@ -7,6 +7,9 @@ use marque_model::event::Event;
 use marque_model::{CredentialId, SessionId, State, SubjectId};
 use marque_store::index::{KeyOf, Row};
 
+/// What the column `decision` may say.
+pub(crate) const DECISIONS: [&str; 5] = ["allowed", "approved", "asked", "denied", "passed"];
+
 /// The parts of an event that are searched for.
 #[derive(Default)]
 struct Parts {

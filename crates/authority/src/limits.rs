@@ -54,6 +54,8 @@ pub const VAULT_ADDRESS_BYTES_MAX: usize = 512;
 pub const ASK_MS: u64 = 10 * 60_000;
 /// Hosts of one session's certificate authority.
 pub const HOSTS_MAX: usize = 256;
+/// Statements of ended sessions that are kept at hand.
+pub const STATEMENTS_MAX: usize = 1024;
 /// Bytes of a held body that a human who is asked is shown; its length is always shown.
 pub const ASK_BODY_BYTES: usize = 16 * 1024;
 /// Records that one page of a listing reads at most.

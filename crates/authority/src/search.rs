@@ -8,8 +8,8 @@ use crate::{Error, found};
 use marque_api::control::{Found, Search, SearchPage};
 use marque_api::{Code, Problem};
 use marque_journal::record::{self, KeyKind, Record};
-use marque_model::event::field;
-use marque_model::{CredentialId, SessionId, SubjectId};
+use marque_model::event::{Event, field};
+use marque_model::{CredentialId, Effect, SessionId, SubjectId};
 use marque_store::index::{Candidates, IndexError, KeyOf};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -141,6 +141,17 @@ impl Authority {
         let code = asked.code.as_deref().map(|text| {
             Code::from_text(text).map(Code::number).ok_or_else(|| input(format!("`{text}` is no code")))
         });
+        let words = [
+            (&asked.kind, Event::KINDS.to_vec(), "a kind of record"),
+            (&asked.decision, found::DECISIONS.to_vec(), "a decision"),
+            (&asked.effect, Effect::ALL.iter().map(|effect| effect.word()).collect(), "an effect"),
+        ];
+        for (word, known, what) in words {
+            // A slip would be answered with nothing, and the word that this is all.
+            if let Some(word) = word.as_deref().filter(|word| !known.contains(word)) {
+                return Err(input(format!("`{word}` is not {what}; there are {}", known.join(", "))));
+            }
+        }
         let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
         Ok(Wanted {
             keys,

@@ -212,8 +212,11 @@ impl Authority {
 
     fn plan(&self, asked: &Asked) -> Result<Plan, Error> {
         let words = asked.purpose.split_whitespace().count();
-        if words < 2 || asked.purpose.len() > limits::PURPOSE_BYTES_MAX {
-            return Err(purpose("the purpose says nothing: write a few words"));
+        if asked.purpose.len() > limits::PURPOSE_BYTES_MAX {
+            return Err(purpose(format!("the purpose is longer than {} bytes", limits::PURPOSE_BYTES_MAX)));
+        }
+        if words < 2 {
+            return Err(purpose("the purpose says nothing: write at least two words"));
         }
         let most_s = marque_model::limits::SESSION_MS_MAX / 1000;
         if asked.environment.is_empty() || asked.ttl_s == 0 || asked.ttl_s > most_s {

@@ -2,7 +2,7 @@
 
 use crate::authority::Authority;
 use crate::leaf::Leaf;
-use crate::Error;
+use crate::{Error, limits};
 use marque_api::control::{RefusedCount, Statement, UseCount};
 use marque_api::{Code, Problem};
 use marque_model::event::{Draft, SessionClosed, SessionEnd};
@@ -37,11 +37,21 @@ impl Authority {
         self.desk.clear(id);
         fail_point("end.told");
         if let Ok(statement) = &statement {
-            self.statements.lock().insert(id, statement.clone());
+            self.keep_statement(id, statement.clone());
         }
         self.statement_ready.notify_waiters();
         self.remember()?;
         statement
+    }
+
+    /// For whoever asks again; the journal has all of it.
+    fn keep_statement(&self, id: SessionId, statement: Statement) {
+        let mut kept = self.statements.lock();
+        kept.insert(id, statement);
+        if kept.len() > limits::STATEMENTS_MAX {
+            let oldest = kept.iter().min_by_key(|(_, statement)| statement.end_seq).map(|(id, _)| *id);
+            oldest.and_then(|id| kept.remove(&id));
+        }
     }
 
     async fn tear_down(self: &Arc<Self>, id: SessionId, leaf: &Arc<Leaf>, reason: EndReason) -> Result<Statement, Error> {

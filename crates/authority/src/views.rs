@@ -87,7 +87,11 @@ impl Authority {
     /// # Errors
     /// Where the session is not live, or nothing was refused.
     pub fn why_last(&self, id: SessionId, inside: bool) -> Result<Why, Error> {
-        let leaf: Arc<Leaf> = self.leaf(id).ok_or_else(|| not_found(&id.to_string()))?;
+        let over = || {
+            let help = format!("see `marque audit lineage {id}`: refusals are explained while their session lives");
+            Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{id}` is no live session"), help))
+        };
+        let leaf: Arc<Leaf> = self.leaf(id).ok_or_else(over)?;
         let last = leaf.refusals.lock().last().cloned().ok_or_else(|| {
             Error::Refused(Problem::new(Code::NOT_FOUND, "nothing was refused in this session", "try the request again"))
         })?;
