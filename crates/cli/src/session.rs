@@ -6,6 +6,8 @@ use crate::out::{Failure, Outcome, plain, print, print_json};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::{SessionEnd, SessionView, Statement, Why};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::process::ExitCode;
 
 pub(crate) fn status(global: &Global) -> Outcome {
@@ -32,22 +34,24 @@ pub(crate) fn unseal(global: &Global) -> Outcome {
     status(global)
 }
 
-/// Returns when nobody answers any more.
+/// Returns when the process has ended.
 pub(crate) fn stop(global: &Global) -> Outcome {
     let client = client(global)?;
     block_on(async {
+        let pid = ask_status(&client).await?.pid;
+        // Opened before it is told to stop, so that the number cannot be somebody else's by then.
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
         let _: serde_json::Value = client.call(Method::POST, "/v1/stop", None::<&()>).await?;
-        // The socket has no bell to ring: it is asked until it is gone.
-        let until = tokio::time::Instant::now() + STOPPED_WITHIN;
-        while ask_status(&client).await.is_ok() && tokio::time::Instant::now() < until {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        if let Some(process) = &process {
+            // Readable when it has ended; what takes longer than this ends without an onlooker.
+            let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&STOPPED_WITHIN));
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
 /// How long `stop` looks on: what is being drained may take as long.
-const STOPPED_WITHIN: std::time::Duration = std::time::Duration::from_secs(30);
+const STOPPED_WITHIN: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 
 pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
     let client = client(global)?;

@@ -58,27 +58,13 @@ impl World {
 
     fn is_listed(&self, seat: &Seat) -> bool {
         let all = self.local.get("/v1/sessions").unwrap();
-        all.as_array().unwrap().iter().any(|s| s["session"] == json!(seat.session) || s["id"] == json!(seat.session))
+        all.as_array().unwrap().iter().any(|s| s["session"] == json!(seat.session))
     }
 }
 
 fn seconds_of_records(data: &Path) -> Vec<u64> {
-    use marque_journal::record::decode;
-    use marque_journal::segment::{Expect, scan};
     let mut times = Vec::new();
-    let mut expect = Expect::default();
-    for path in crate::oracle::segments(data) {
-        let bytes = std::fs::read(&path).unwrap();
-        let scan = scan(&bytes, &expect).unwrap();
-        times.extend(scan.records().map(|raw| decode(raw).unwrap().head().time_ms / 1000));
-        expect = Expect {
-            number: scan.header.number.checked_add(1),
-            first_seq: Some(scan.next_seq),
-            instance: Some(scan.header.instance),
-            root: None,
-            previous: Some(scan.tip),
-        };
-    }
+    crate::oracle::each_record(data, |raw| times.push(marque_journal::record::decode(raw).unwrap().head().time_ms / 1000));
     times
 }
 

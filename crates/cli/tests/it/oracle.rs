@@ -38,48 +38,13 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Reads the files; whatever cannot be read ends the list, and the verifiers will say why.
-pub(crate) fn told(data: &Path) -> Told {
-    let mut told = Told::default();
+/// Every record of the files, in order; whatever cannot be read ends the walk, and the verifiers will say why.
+pub(crate) fn each_record(data: &Path, mut each: impl FnMut(&[u8])) {
     let mut expect = Expect::default();
     for path in segments(data) {
         let bytes = std::fs::read(&path).unwrap();
         let Ok(scan) = scan(&bytes, &expect) else { break };
-        for raw in scan.records() {
-            let seq = told.hashes.len() as u64;
-            told.hashes.push(hex(&leaf_hash(raw)));
-            let Ok(record) = decode(raw) else { continue };
-            let session = record.head().session.map(|id| SessionId::from_bytes(id).to_string()).unwrap_or_default();
-            match Event::decode(record.kind(), record.body()) {
-                Ok(Event::UseIntent(intent)) => {
-                    if told.ends.contains_key(&session) {
-                        told.violations.push(format!("intent {seq} comes after the end of `{session}`"));
-                    }
-                    match intent.ask.map(|id| id.to_string()) {
-                        Some(id) => match told.approved.get_mut(&id) {
-                            Some((uses, spent)) if *spent < *uses => *spent += 1,
-                            _ => told.violations.push(format!("intent {seq} spends the approval `{id}`, which is not there or spent")),
-                        },
-                        None if intent.effect == Effect::Destructive => {
-                            told.violations.push(format!("intent {seq} cannot be undone, and nobody approved it"));
-                        }
-                        None => {}
-                    }
-                    let resource = intent.resource.unwrap_or_default();
-                    let request = resource.strip_prefix("acme/").unwrap_or(&resource).to_owned();
-                    told.intents.entry(request).or_default().push((session.clone(), seq));
-                    *told.by_session.entry(session).or_default() += 1;
-                }
-                Ok(Event::AskAnswer(answer)) if answer.approved => {
-                    told.approved.insert(answer.id.to_string(), (answer.uses, 0));
-                }
-                Ok(Event::SessionEnd(_)) => {
-                    told.ends.insert(session, seq);
-                }
-                Ok(Event::CredentialAdd(add)) => told.added.push((add.name, u64::from(add.version))),
-                _ => {}
-            }
-        }
+        scan.records().for_each(&mut each);
         expect = Expect {
             number: scan.header.number.checked_add(1),
             first_seq: Some(scan.next_seq),
@@ -88,6 +53,46 @@ pub(crate) fn told(data: &Path) -> Told {
             previous: Some(scan.tip),
         };
     }
+}
+
+/// What the records say.
+pub(crate) fn told(data: &Path) -> Told {
+    let mut told = Told::default();
+    each_record(data, |raw| {
+        let seq = told.hashes.len() as u64;
+        told.hashes.push(hex(&leaf_hash(raw)));
+        let Ok(record) = decode(raw) else { return };
+        let session = record.head().session.map(|id| SessionId::from_bytes(id).to_string()).unwrap_or_default();
+        match Event::decode(record.kind(), record.body()) {
+            Ok(Event::UseIntent(intent)) => {
+                if told.ends.contains_key(&session) {
+                    told.violations.push(format!("intent {seq} comes after the end of `{session}`"));
+                }
+                match intent.ask.map(|id| id.to_string()) {
+                    Some(id) => match told.approved.get_mut(&id) {
+                        Some((uses, spent)) if *spent < *uses => *spent += 1,
+                        _ => told.violations.push(format!("intent {seq} spends the approval `{id}`, which is not there or spent")),
+                    },
+                    None if intent.effect == Effect::Destructive => {
+                        told.violations.push(format!("intent {seq} cannot be undone, and nobody approved it"));
+                    }
+                    None => {}
+                }
+                let resource = intent.resource.unwrap_or_default();
+                let request = resource.strip_prefix("acme/").unwrap_or(&resource).to_owned();
+                told.intents.entry(request).or_default().push((session.clone(), seq));
+                *told.by_session.entry(session).or_default() += 1;
+            }
+            Ok(Event::AskAnswer(answer)) if answer.approved => {
+                told.approved.insert(answer.id.to_string(), (answer.uses, 0));
+            }
+            Ok(Event::SessionEnd(_)) => {
+                told.ends.insert(session, seq);
+            }
+            Ok(Event::CredentialAdd(add)) => told.added.push((add.name, u64::from(add.version))),
+            _ => {}
+        }
+    });
     told
 }
 

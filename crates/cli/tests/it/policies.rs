@@ -4,7 +4,6 @@ use crate::house::{House, LONG, PASSPHRASE};
 use crate::load::{Seat, Upstream, grants};
 use crate::local::{Local, until};
 use marque_journal::record::decode;
-use marque_journal::segment::{Expect, scan};
 use marque_model::Event;
 use serde_json::json;
 use std::path::Path;
@@ -54,29 +53,17 @@ fn a_pack_that_comes_into_force_binds_the_sessions_that_are_open() {
 /// Intents that stand in the journal while the pack is in force, and all intents.
 fn during_the_freeze(data: &Path) -> (usize, usize) {
     let (mut frozen, mut wrong, mut all) = (false, 0, 0);
-    let mut expect = Expect::default();
-    for path in crate::oracle::segments(data) {
-        let bytes = std::fs::read(&path).unwrap();
-        let scan = scan(&bytes, &expect).unwrap();
-        for raw in scan.records() {
-            let record = decode(raw).unwrap();
-            match Event::decode(record.kind(), record.body()).unwrap() {
-                Event::Apply(apply) if apply.name == "freeze" => frozen = apply.digest != [0; 32],
-                Event::UseIntent(_) => {
-                    all += 1;
-                    wrong += usize::from(frozen);
-                }
-                _ => {}
+    crate::oracle::each_record(data, |raw| {
+        let record = decode(raw).unwrap();
+        match Event::decode(record.kind(), record.body()).unwrap() {
+            Event::Apply(apply) if apply.name == "freeze" => frozen = apply.digest != [0; 32],
+            Event::UseIntent(_) => {
+                all += 1;
+                wrong += usize::from(frozen);
             }
+            _ => {}
         }
-        expect = Expect {
-            number: scan.header.number.checked_add(1),
-            first_seq: Some(scan.next_seq),
-            instance: Some(scan.header.instance),
-            root: None,
-            previous: Some(scan.tip),
-        };
-    }
+    });
     (wrong, all)
 }
 

@@ -421,6 +421,17 @@ fn a_missing_segment_is_told() {
     assert!(matches!(world.open(&disk, world.mark()), Err(OpenError::Refused { .. })));
 }
 
+/// One draft of 8 kB, by itself.
+fn submit(parts: &mut Parts<Counters>, urgency: Urgency) -> Answer<Counters> {
+    parts.core.machine.used.clear();
+    let (reply, mut answer) = oneshot::channel::<Answer<Counters>>();
+    let draft = Use { key: 1, amount: 1, urgency, padding: 8_000 };
+    parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply: Some(reply) }])).unwrap();
+    let taken = parts.core.shared.take();
+    parts.integrator.step(taken).unwrap();
+    answer.try_recv().unwrap()
+}
+
 #[test]
 fn reports_leave_half_of_the_reserve_to_what_is_vital() {
     let world = World::new(7);
@@ -430,16 +441,7 @@ fn reports_leave_half_of_the_reserve_to_what_is_vital() {
     // Room for the reserve, two segments, and a little for tiles.
     disk.set_capacity(2 * segment + reserve + 4 * 1024);
     let mut parts = world.open_with(options, &disk, None).unwrap();
-    let mut submit = |urgency| {
-        parts.core.machine.used.clear();
-        let (reply, mut answer) = oneshot::channel::<Answer<Counters>>();
-        let draft = Use { key: 1, amount: 1, urgency, padding: 8_000 };
-        parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply: Some(reply) }])).unwrap();
-        let taken = parts.core.shared.take();
-        parts.integrator.step(taken).unwrap();
-        answer.try_recv().unwrap().is_ok()
-    };
-    let mut many = |urgency| (0..1_000).take_while(|_| submit(urgency)).count() as u64 * 8_000;
+    let mut many = |urgency| (0..1_000).take_while(|_| submit(&mut parts, urgency).is_ok()).count() as u64 * 8_000;
     assert!(many(Urgency::Ordinary) >= 4 * 8_000);
     let reports = many(Urgency::Report);
     assert!(reports > 0 && reports < reserve / 2 + segment, "{reports} bytes of reports");
@@ -455,15 +457,6 @@ fn the_reserve_takes_what_is_essential_when_the_disk_is_full() {
     // Room for the reserve, two segments, and a little for tiles.
     disk.set_capacity(3 * 96 * 1024 + 4 * 1024);
     let mut parts = world.open(&disk, None).unwrap();
-    let submit = |parts: &mut Parts<Counters>, urgency| {
-        parts.core.machine.used.clear();
-        let (reply, mut answer) = oneshot::channel::<Answer<Counters>>();
-        let draft = Use { key: 1, amount: 1, urgency, padding: 8_000 };
-        parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply: Some(reply) }])).unwrap();
-        let taken = parts.core.shared.take();
-        parts.integrator.step(taken).unwrap();
-        answer.try_recv().unwrap()
-    };
     let mut ordinary = 0;
     while submit(&mut parts, Urgency::Ordinary).is_ok() {
         ordinary += 1;
