@@ -43,7 +43,7 @@ pub(crate) struct Args {
     pub(crate) slack: f64,
     /// The binary that is measured.
     pub(crate) marque: PathBuf,
-    /// Where data directories are made: the disk that the journal is on.
+    /// Where data directories are made, and left: the disk that the journal is on.
     pub(crate) dir: PathBuf,
     /// Where the samples are written.
     pub(crate) save: Option<PathBuf>,

@@ -29,7 +29,9 @@ impl World {
     /// Starts the upstream: it answers 401 to whoever lacks the credential, so that every counted answer proves that the
     /// subject attached it.
     pub(crate) fn start(dir: &Path) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("marque-bench-").tempdir_in(dir)?;
+        // It is left to whoever named `dir`: an ext4 that has just lost thousands of tiles searches for inodes among them for minutes
+        // (`recently_deleted`), and the next bench would be charged with that.
+        let folder = tempfile::Builder::new().prefix("marque-bench-").disable_cleanup(true).tempdir_in(dir)?;
         let ca = Ca::new()?;
         let cert = ca.issue(&[HOST, "localhost"])?;
         let credential = marque_testkit::canary("bench");
