@@ -130,6 +130,12 @@ codes! {
     REFERENCE = 5111, 503, "the reference of a credential gives no value";
     /// The search index is behind or being built again.
     INDEX = 5112, 503, "the search index is not ready";
+    /// The desktop's keyring does not open the seal.
+    KEYRING = 5113, 503, "the desktop's keyring does not open the seal";
+    /// Another authority has the data directory.
+    TAKEN = 5114, 409, "another authority has the data directory";
+    /// Others may enter the data directory.
+    EXPOSED = 5115, 403, "the data directory is open to other users";
     /// The journal, a proof or a signature does not verify.
     TAMPERED = 6101, 500, "the journal does not verify";
     /// Records that no outside witness has seen.

@@ -26,9 +26,48 @@ pub struct Status {
     /// Records that can be searched; the rest follows in a moment.
     #[serde(default)]
     pub indexed: u64,
+    /// Ways to open the seal; not told to a process of a session.
+    #[serde(default)]
+    pub seal: Vec<SealCopy>,
     /// Who outside was shown the journal, and how far. Empty: nobody.
     #[serde(default)]
     pub witnesses: Vec<WitnessView>,
+}
+
+/// One way to open the seal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealCopy {
+    /// Its id.
+    pub id: u64,
+    /// `passphrase`, `recovery-key`, `service-credential`, `keyring`.
+    pub way: String,
+    /// What it protects, and what not.
+    pub protects: String,
+}
+
+/// `POST /v1/seal`. An act that widens authority: from then on another thing opens the seal.
+#[derive(Serialize, Deserialize)]
+pub struct SealAdd {
+    /// The passphrase, or the recovery key.
+    pub passphrase: String,
+    /// `keyring`.
+    pub way: String,
+}
+
+/// `POST /v1/seal/{id}/remove`.
+#[derive(Serialize, Deserialize)]
+pub struct SealRemove {
+    /// The passphrase, or the recovery key.
+    pub passphrase: String,
+}
+
+/// The ways to open the seal: answer to both.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Seal {
+    /// `marque/seal.v1`.
+    pub schema: String,
+    /// Every way.
+    pub ways: Vec<SealCopy>,
 }
 
 /// How far a witness is.

@@ -1,5 +1,6 @@
 //! Why the authority could not decide or act. A refusal is a `Problem` and not one of these.
 
+use crate::signer::KeyringTrouble;
 use marque_api::{Code, Problem};
 
 /// Errors of the authority.
@@ -15,6 +16,9 @@ pub enum Error {
     /// The signer said no.
     #[error("{0}")]
     SignerRefused(String),
+    /// The desktop's keyring does not open the seal.
+    #[error("{}", .0.sentence())]
+    Keyring(KeyringTrouble),
     /// The journal did not open or take a record.
     #[error("the journal: {0}")]
     Journal(String),
@@ -53,6 +57,7 @@ impl Error {
         match self {
             Self::Refused(problem) => problem.clone(),
             Self::SignerRefused(why) => Problem::new(Code::AUTH, why.clone(), "give the passphrase again"),
+            Self::Keyring(trouble) => Problem::new(Code::KEYRING, trouble.sentence(), trouble.help()),
             Self::Journal(why) => Problem::new(Code::JOURNAL, why.clone(), "run `marque audit verify`"),
             other => Problem::new(Code::JOURNAL, other.to_string(), "see the authority's log"),
         }

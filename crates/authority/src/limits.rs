@@ -16,6 +16,12 @@ pub const KEPT_ADDRESS_BYTES_MAX: usize = 8192;
 pub const TELLING_BYTES_MIN: usize = 16;
 /// So many values of one address are searched for.
 pub const TELLING_MAX: usize = 8;
+/// Bytes of the key that a desktop's keyring keeps.
+pub const KEYRING_KEY_BYTES: usize = 32;
+/// Longest output of the tool that asks the keyring: it names one entry.
+pub const KEYRING_ANSWER_BYTES_MAX: usize = 4096;
+/// How long the tool may take: a person may have to unlock the keyring first.
+pub const KEYRING_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
 /// Longest purpose in bytes.
 pub const PURPOSE_BYTES_MAX: usize = 512;
 /// Most references of a session.

@@ -29,6 +29,7 @@ impl Authority {
             records: self.journal.size(),
             sessions: u32::try_from(self.leaves.read().len()).unwrap_or(u32::MAX),
             checkpoint: self.journal.checkpoint().map(|head| head.note.to_string()),
+            seal: Vec::new(),
             indexed: self.index.progress().applied,
             witnesses: self.witnesses.views(self.journal.size()),
         }

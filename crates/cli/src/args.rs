@@ -46,6 +46,9 @@ pub(crate) enum Command {
     Status,
     /// Open the seal of a running authority, or start one and open it. Needs the passphrase, or the recovery key.
     Unseal,
+    /// What opens the seal: list, add, remove.
+    #[command(subcommand)]
+    Seal(SealCommand),
     /// Stop the running authority; its sessions end.
     Stop,
     /// Sessions: list, show, tighten, close.
@@ -158,8 +161,30 @@ pub(crate) enum TaskCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum SealCommand {
+    /// Ways to open the seal, and what each protects.
+    List,
+    /// Let another thing open the seal: `keyring`, the keyring of this desktop. It protects at rest only: any process of the
+    /// user can ask for it. Needs the passphrase.
+    Add {
+        /// `keyring`.
+        #[arg(value_parser = ["keyring"])]
+        way: String,
+    },
+    /// Take a copy for a keyring away. Needs the passphrase.
+    Remove {
+        /// Its id, as `list` shows it.
+        id: u64,
+    },
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
+    /// Open the seal at start, without the passphrase: `keyring`, after `marque seal add keyring`. It protects at rest only: any
+    /// process of the user can ask for it.
+    #[arg(long, value_name = "WAY", value_parser = ["keyring"])]
+    pub(crate) unseal: Option<String>,
     /// PEM file of certificates that are believed upstream beside the system's.
     #[arg(long, value_name = "FILE")]
     pub(crate) upstream_ca: Option<PathBuf>,

@@ -25,6 +25,7 @@ mod peer;
 mod policy;
 mod run;
 mod scan;
+mod seal;
 mod search;
 mod serve;
 mod service;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Witness(ref args) => witness::main(args),
         Command::Status => session::status(&cli.global),
         Command::Unseal => session::unseal(&cli.global),
+        Command::Seal(ref command) => seal::main(&cli.global, command),
         Command::Stop => session::stop(&cli.global),
         Command::Session(ref command) => session::main(&cli.global, command),
         Command::Credential(ref command) => credential::main(&cli.global, command),

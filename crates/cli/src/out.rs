@@ -46,12 +46,12 @@ impl Failure {
         match self {
             Self::Plain { code, .. } => *code,
             Self::Problem(problem) => match problem.code {
-                Code::AUTH | Code::SEALED => exit::AUTH,
+                Code::AUTH | Code::SEALED | Code::KEYRING => exit::AUTH,
                 Code::APPROVAL_PENDING => exit::APPROVAL,
                 Code::UNREACHABLE => exit::UNREACHABLE,
                 Code::TAMPERED | Code::ROLLED_BACK | Code::WITNESSED_OTHERWISE => exit::VERIFICATION,
                 Code::INPUT | Code::PURPOSE | Code::GRANT | Code::TASK | Code::PROFILE => exit::USAGE,
-                Code::NOT_FOUND | Code::CONFLICT | Code::JOURNAL | Code::NO_SPACE | Code::INDEX => exit::FAILURE,
+                Code::NOT_FOUND | Code::CONFLICT | Code::TAKEN | Code::EXPOSED | Code::JOURNAL | Code::NO_SPACE | Code::INDEX => exit::FAILURE,
                 _ => exit::DENIED,
             },
         }

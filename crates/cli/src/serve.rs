@@ -44,6 +44,10 @@ pub(crate) fn main(global: &Global, args: &ServeArgs) -> Outcome {
     }
     let stretch = if args.fast_passphrase { Stretch { memory_kib: 8, passes: 1, lanes: 1 } } else { Stretch::default() };
     let mut signer = Signer::load(&SignerOptions { dir: paths.signer.clone(), stretch })?;
+    if args.unseal.is_some() {
+        signer.unseal_by_keyring()?;
+        say(&format!("Unsealed    by the desktop's keyring; it {}", marque_store::seal::Provider::OsKeyring.label()));
+    }
     let mut failures = 0;
     loop {
         let began = Instant::now();

@@ -18,6 +18,7 @@ pub(crate) fn status(global: &Global) -> Outcome {
     }
     let sealed = if status.sealed { "sealed" } else { "open" };
     print(&format!("authority {} pid {} {sealed}", status.version, status.pid));
+    status.seal.iter().for_each(|copy| print(&format!("seal {}", crate::seal::line(copy))));
     if status.sealed {
         print("run `marque unseal`; nothing is recorded or admitted until then");
         return Ok(ExitCode::SUCCESS);

@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use marque_api::control::{
-    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, TaskApply, TaskFile, Unseal,
+    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Seal, SealAdd, SealCopy, SealRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, TaskApply, TaskFile, Unseal,
 };
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
@@ -38,7 +38,7 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
     let steps: Vec<&str> = path.trim_matches('/').split('/').collect();
     let within = peer.session();
     match (&parts.method, steps.as_slice()) {
-        (&Method::GET, ["v1", "status"]) => status(control).await,
+        (&Method::GET, ["v1", "status"]) => status(control, within.is_some()).await,
         // A process of a session may ask about its own session and nothing else.
         (&Method::GET, ["v1", "sessions", id, "why"]) => {
             let authority = control.open_authority().await?;
@@ -52,6 +52,11 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
         _ if within.is_some() => Err(inside(within.as_deref().unwrap_or(""))),
         (&Method::POST, ["v1", "init"]) => init(control, body).await,
         (&Method::POST, ["v1", "unseal"]) => unseal(control, body).await,
+        (&Method::POST, ["v1", "seal"]) => seal_add(control, body).await,
+        (&Method::POST, ["v1", "seal", id, "remove"]) => {
+            let id = id.parse().map_err(|_| not_found(&path))?;
+            seal_remove(control, id, body).await
+        }
         (&Method::POST, ["v1", "stop"]) => {
             control.stop();
             json(&serde_json::json!({}))
@@ -161,11 +166,14 @@ fn number(query: &str, name: &str) -> Result<Option<u64>, Error> {
     value.map(|text| text.parse().map_err(|_| wrong())).transpose()
 }
 
-async fn status(control: &Arc<Control>) -> Answer {
+async fn status(control: &Arc<Control>, inside: bool) -> Answer {
+    let asking = control.signer.clone();
+    // The signer may be stretching a passphrase.
+    let signer = tokio::task::spawn_blocking(move || asking.status()).await.map_err(|e| Error::Signer(e.to_string()))??;
+    let seal = if inside { Vec::new() } else { copies(signer.copies) };
     if let Ok(authority) = control.open_authority().await {
-        return json(&authority.status());
+        return json(&Status { seal, ..authority.status() });
     }
-    let signer = control.signer.status()?;
     json(&Status {
         schema: "marque/status.v1".into(),
         instance: None,
@@ -177,8 +185,37 @@ async fn status(control: &Arc<Control>) -> Answer {
         sessions: 0,
         checkpoint: None,
         indexed: 0,
+        seal,
         witnesses: Vec::new(),
     })
+}
+
+fn copies(of: Vec<crate::signer::Copy>) -> Vec<SealCopy> {
+    of.into_iter().map(|copy| SealCopy { id: copy.id, way: copy.way, protects: copy.protects }).collect()
+}
+
+async fn seal_change(
+    control: &Arc<Control>,
+    change: impl FnOnce(&crate::signer::SignerClient) -> Result<Vec<crate::signer::Copy>, Error> + Send + 'static,
+) -> Answer {
+    let signer = control.signer.clone();
+    let done = tokio::task::spawn_blocking(move || change(&signer)).await;
+    json(&Seal { schema: "marque/seal.v1".into(), ways: copies(done.map_err(|e| Error::Signer(e.to_string()))??) })
+}
+
+async fn seal_add(control: &Arc<Control>, body: Incoming) -> Answer {
+    let asked: SealAdd = read(body).await?;
+    if asked.way != "keyring" {
+        return Err(Error::Refused(Problem::new(Code::INPUT, format!("`{}` is no way that is added", asked.way), "there is `keyring`")));
+    }
+    let passphrase = Secret::new(asked.passphrase.into_bytes());
+    seal_change(control, move |signer| signer.add_keyring(&passphrase)).await
+}
+
+async fn seal_remove(control: &Arc<Control>, id: u64, body: Incoming) -> Answer {
+    let asked: SealRemove = read(body).await?;
+    let passphrase = Secret::new(asked.passphrase.into_bytes());
+    seal_change(control, move |signer| signer.remove_copy(&passphrase, id)).await
 }
 
 async fn init(control: &Arc<Control>, body: Incoming) -> Answer {

@@ -1,6 +1,6 @@
 //! The authority's end of the signer.
 
-use super::proto::{Answer, Blob, Keys, Question, receive, send};
+use super::proto::{Answer, Blob, Copy, Keys, Question, receive, send};
 use crate::Error;
 use marque_detect::Secret;
 use marque_store::sealed::{KeyWrap, WrapError};
@@ -20,6 +20,8 @@ pub struct SignerStatus {
     pub initialised: bool,
     /// Public keys, once the seal is open.
     pub keys: Option<Keys>,
+    /// Ways to open the seal.
+    pub copies: Vec<Copy>,
 }
 
 impl SignerClient {
@@ -35,6 +37,7 @@ impl SignerClient {
         send(&mut *stream, question).map_err(lost)?;
         match receive(&mut *stream).map_err(lost)? {
             Some(Answer::Refused(why)) => Err(Error::SignerRefused(why)),
+            Some(Answer::Keyring(trouble)) => Err(Error::Keyring(trouble)),
             Some(answer) => Ok(answer),
             None => Err(Error::Signer("it is gone".into())),
         }
@@ -46,7 +49,7 @@ impl SignerClient {
     /// Where the signer is gone.
     pub fn status(&self) -> Result<SignerStatus, Error> {
         match self.ask(&Question::Status)? {
-            Answer::Status { initialised, keys, .. } => Ok(SignerStatus { initialised, keys }),
+            Answer::Status { initialised, keys, copies, .. } => Ok(SignerStatus { initialised, keys, copies }),
             _ => Err(unexpected()),
         }
     }
@@ -69,6 +72,28 @@ impl SignerClient {
     pub fn unseal(&self, passphrase: &Secret) -> Result<Keys, Error> {
         match self.ask(&Question::Unseal { passphrase: Blob(passphrase.expose().to_vec()) })? {
             Answer::Open(keys) => Ok(keys),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Adds a copy of the root key that the desktop's keyring opens.
+    ///
+    /// # Errors
+    /// Where the passphrase is wrong or the keyring cannot be had.
+    pub fn add_keyring(&self, passphrase: &Secret) -> Result<Vec<Copy>, Error> {
+        match self.ask(&Question::AddKeyring { passphrase: Blob(passphrase.expose().to_vec()) })? {
+            Answer::Copies(copies) => Ok(copies),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Takes a copy for the keyring out.
+    ///
+    /// # Errors
+    /// Where the passphrase is wrong, or there is no such copy.
+    pub fn remove_copy(&self, passphrase: &Secret, id: u64) -> Result<Vec<Copy>, Error> {
+        match self.ask(&Question::RemoveCopy { passphrase: Blob(passphrase.expose().to_vec()), id })? {
+            Answer::Copies(copies) => Ok(copies),
             _ => Err(unexpected()),
         }
     }

@@ -2,6 +2,7 @@
 //! and wraps the keys of the secrets file; it signs only checkpoints that extend what it signed before (threats H8, H27).
 
 mod client;
+mod desktop;
 mod keys;
 mod process;
 mod proto;
@@ -9,7 +10,8 @@ mod remote;
 
 pub use keys::hex;
 
+pub use desktop::KeyringTrouble;
 pub use client::{RemoteWrap, SignerClient, SignerStatus};
 pub use process::{Signer, SignerOptions};
-pub use proto::Keys;
+pub use proto::{Copy, Keys};
 pub use remote::RemoteSigner;

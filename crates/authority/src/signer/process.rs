@@ -1,14 +1,15 @@
 //! The signer's side: one loop over one socket. It opens no file but its own three and parses nothing that came from a
 //! network.
 
+use super::desktop::{Entry, KeyringTrouble};
 use super::keys::{RootKeys, hex};
-use super::proto::{Answer, Blob, Keys, Question, receive, send};
+use super::proto::{Answer, Blob, Copy, Keys, Question, receive, send};
 use crate::{Error, random};
 use marque_detect::Secret;
 use marque_journal::checkpoint::{Checkpoint, may_sign};
 use marque_journal::merkle::empty_root;
 use marque_store::disk::{Disk, RealDisk, read_file, replace_file};
-use marque_store::seal::{SealError, SealFile, Stretch};
+use marque_store::seal::{Provider, SealError, SealFile, Stretch};
 use marque_store::sealed::{KeyWrap, Keyring};
 use marque_switch::fail_point;
 use std::os::unix::net::UnixStream;
@@ -88,7 +89,10 @@ impl Signer {
     /// Where the socket breaks.
     pub fn serve(&mut self, stream: &mut UnixStream) -> std::io::Result<()> {
         while let Some(question) = receive::<Question>(stream)? {
-            let answer = self.answer(question).unwrap_or_else(|error| Answer::Refused(error.to_string()));
+            let answer = self.answer(question).unwrap_or_else(|error| match error {
+                Error::Keyring(trouble) => Answer::Keyring(trouble),
+                error => Answer::Refused(error.to_string()),
+            });
             send(stream, &answer)?;
         }
         Ok(())
@@ -100,9 +104,12 @@ impl Signer {
                 initialised: self.seal.is_some(),
                 sealed: self.open.is_none(),
                 keys: self.open.as_ref().map(|o| o.public.clone()),
+                copies: self.copies(),
             }),
             Question::Init { passphrase } => self.init(&Secret::new(passphrase.0.clone())),
             Question::Unseal { passphrase } => self.unseal(&Secret::new(passphrase.0.clone())),
+            Question::AddKeyring { passphrase } => self.add_keyring(&Secret::new(passphrase.0.clone())),
+            Question::RemoveCopy { passphrase, id } => self.remove_copy(&Secret::new(passphrase.0.clone()), id),
             Question::Check { passphrase } => {
                 self.may_guess()?;
                 let seal = self.seal.as_ref().ok_or_else(closed)?;
@@ -179,7 +186,8 @@ impl Signer {
         Ok(Answer::Initialised { recovery_key: Blob(recovery.expose().to_vec()), keys: public })
     }
 
-    fn unseal(&mut self, secret: &Secret) -> Result<Answer, Error> {
+    /// The root key, by passphrase or recovery key.
+    fn root(&mut self, secret: &Secret) -> Result<Secret, Error> {
         self.may_guess()?;
         let seal = self.seal.as_ref().ok_or_else(|| Error::SignerRefused("there is no passphrase yet".into()))?;
         let root = match secret.expose().starts_with(b"marque-rk-") {
@@ -187,11 +195,80 @@ impl Signer {
             false => seal.open_with_passphrase(secret),
         };
         self.guessed(root.is_ok());
-        let root = root.map_err(|e| seal_error(&e))?;
+        root.map_err(|e| seal_error(&e))
+    }
+
+    fn unseal(&mut self, secret: &Secret) -> Result<Answer, Error> {
+        let root = self.root(secret)?;
         if let Some(open) = &self.open {
             return Ok(Answer::Open(open.public.clone()));
         }
         self.opened(&root).map(Answer::Open)
+    }
+
+    fn copies(&self) -> Vec<Copy> {
+        let copies = self.seal.iter().flat_map(SealFile::copies);
+        copies.map(|(id, way)| Copy { id, way: way.word().into(), protects: way.label().into() }).collect()
+    }
+
+    fn keyring_copies(&self) -> Vec<u64> {
+        let copies = self.seal.iter().flat_map(SealFile::copies);
+        copies.filter(|(_, way)| *way == Provider::OsKeyring).map(|(id, _)| id).collect()
+    }
+
+    /// Opens the seal by the desktop's keyring alone, before anybody asks.
+    ///
+    /// # Errors
+    /// Where the seal has no copy for it, or the keyring does not give what opens it.
+    pub fn unseal_by_keyring(&mut self) -> Result<(), Error> {
+        let (Some(instance), Some(seal)) = (self.instance, &self.seal) else { return Err(Error::Keyring(KeyringTrouble::NotChosen)) };
+        let mut why = KeyringTrouble::NotChosen;
+        for id in self.keyring_copies() {
+            match Entry::of(&instance, id).read().map(|key| seal.open_with_os_keyring(&key)) {
+                Ok(Ok(root)) => return self.opened(&root).map(drop),
+                Ok(Err(_)) => why = KeyringTrouble::Other,
+                Err(trouble) => why = trouble,
+            }
+        }
+        Err(Error::Keyring(why))
+    }
+
+    /// The entry comes first: a seal never has a copy that nothing opens. An entry without its copy opens nothing, and the
+    /// next attempt writes over it.
+    fn add_keyring(&mut self, secret: &Secret) -> Result<Answer, Error> {
+        let root = self.root(secret)?;
+        let (instance, before) = (self.instance.ok_or_else(closed)?, self.keyring_copies());
+        let mut random: marque_store::sealed::Random = Box::new(fill_or_die);
+        self.change_seal(|seal| {
+            let (id, key) = seal.add_os_keyring(&root, &mut random).map_err(|e| seal_error(&e))?;
+            Entry::of(&instance, id).write(&key).map_err(Error::Keyring)?;
+            before.iter().try_for_each(|old| seal.remove(*old).map(drop)).map_err(|e| seal_error(&e))
+        })?;
+        before.iter().for_each(|old| Entry::of(&instance, *old).forget());
+        Ok(Answer::Copies(self.copies()))
+    }
+
+    fn remove_copy(&mut self, secret: &Secret, id: u64) -> Result<Answer, Error> {
+        self.root(secret)?;
+        let instance = self.instance.ok_or_else(closed)?;
+        // Every act asks for the passphrase, and a recovery key is shown once: neither could be put back.
+        if !self.keyring_copies().contains(&id) {
+            return Err(Error::SignerRefused(format!("`{id}` is no copy for a keyring, and no other is removed")));
+        }
+        self.change_seal(|seal| seal.remove(id).map(drop).map_err(|e| seal_error(&e)))?;
+        Entry::of(&instance, id).forget();
+        Ok(Answer::Copies(self.copies()))
+    }
+
+    /// Changes the seal's file, or nothing.
+    fn change_seal(&mut self, change: impl FnOnce(&mut SealFile) -> Result<(), Error>) -> Result<(), Error> {
+        let instance = self.instance.ok_or_else(closed)?;
+        let load = |disk: &RealDisk| SealFile::load(disk, SEAL, instance).map_err(|e| seal_error(&e))?.ok_or_else(closed);
+        let mut seal = load(&self.disk)?;
+        change(&mut seal)?;
+        seal.save(&self.disk, SEAL).map_err(|e| seal_error(&e))?;
+        self.seal = Some(seal);
+        Ok(())
     }
 
     fn opened(&mut self, root: &Secret) -> Result<Keys, Error> {

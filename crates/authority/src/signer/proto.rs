@@ -1,6 +1,7 @@
 //! What the authority asks of the signer process, over one pair of connected sockets: length, then JSON. The signer never
 //! reads anything that came from a network, and answers one question after the other.
 
+use super::desktop::KeyringTrouble;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -47,6 +48,18 @@ pub enum Question {
     Unseal {
         /// Either.
         passphrase: Blob,
+    },
+    /// Add a copy that the desktop's keyring opens, in place of one that there is.
+    AddKeyring {
+        /// The passphrase or the recovery key.
+        passphrase: Blob,
+    },
+    /// Take a copy for the keyring out of the seal.
+    RemoveCopy {
+        /// The passphrase or the recovery key.
+        passphrase: Blob,
+        /// Its id.
+        id: u64,
     },
     /// Is this the passphrase? Asked for every act that widens authority (I14).
     Check {
@@ -100,7 +113,13 @@ pub enum Answer {
         sealed: bool,
         /// Public keys, once open.
         keys: Option<Keys>,
+        /// Ways to open the seal.
+        copies: Vec<Copy>,
     },
+    /// The ways to open the seal, after a change.
+    Copies(Vec<Copy>),
+    /// The desktop's keyring does not help.
+    Keyring(KeyringTrouble),
     /// The root key exists now.
     Initialised {
         /// Shown once.
@@ -124,6 +143,17 @@ pub enum Answer {
     Bytes(Blob),
     /// No, and why.
     Refused(String),
+}
+
+/// One way to open the seal.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Copy {
+    /// Its id in the seal.
+    pub id: u64,
+    /// `passphrase`, `recovery-key`, `service-credential`, `keyring`.
+    pub way: String,
+    /// What it protects, and what not.
+    pub protects: String,
 }
 
 /// What others verify with.

@@ -51,7 +51,7 @@ impl House {
         self
     }
 
-    /// The same house, whose authority has these variables.
+    /// The same house, whose authority has these variables alone.
     pub(crate) fn with_env(mut self, env: &[(&str, &str)]) -> Self {
         self.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self

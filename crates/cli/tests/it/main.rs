@@ -21,6 +21,7 @@ mod git;
 mod guards;
 mod house;
 mod journal;
+mod keyring;
 mod kills;
 mod load;
 mod local;

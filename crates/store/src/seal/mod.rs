@@ -29,11 +29,22 @@ pub enum Provider {
     ServiceCredential = 2,
     /// A random key that was shown once.
     RecoveryKey = 3,
-    /// The keyring of the user's desktop. Not built in: files that name it are read, it opens nothing.
+    /// A random key that is kept in the keyring of the user's desktop.
     OsKeyring = 4,
 }
 
 impl Provider {
+    /// Its name, as people write it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Passphrase => "passphrase",
+            Self::ServiceCredential => "service-credential",
+            Self::RecoveryKey => "recovery-key",
+            Self::OsKeyring => "keyring",
+        }
+    }
+
     /// What it protects, in words for people.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -203,6 +214,17 @@ impl SealFile {
         self.add(root, Provider::ServiceCredential, None, credential, random)
     }
 
+    /// Adds a copy for a keyring, and gives the id and the key that the keyring is to keep.
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn add_os_keyring(&mut self, root: &Secret, random: &mut Random) -> Result<(u64, Secret), SealError> {
+        let mut key = vec![0; KEY_BYTES];
+        random(&mut key);
+        let key = Secret::new(key);
+        Ok((self.add(root, Provider::OsKeyring, None, &key, random)?, key))
+    }
+
     /// Removes a copy, but not the last.
     ///
     /// # Errors
@@ -247,6 +269,14 @@ impl SealFile {
     /// [`SealError::WrongKey`].
     pub fn open_with_service_credential(&self, credential: &Secret) -> Result<Secret, SealError> {
         self.open(Provider::ServiceCredential, credential)
+    }
+
+    /// The root key, by the key of a keyring.
+    ///
+    /// # Errors
+    /// [`SealError::WrongKey`].
+    pub fn open_with_os_keyring(&self, key: &Secret) -> Result<Secret, SealError> {
+        self.open(Provider::OsKeyring, key)
     }
 
     fn add(
@@ -373,8 +403,8 @@ fn derive(provider: Provider, salt: &[u8; SALT_BYTES], stretch: Option<Stretch>,
             let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
             argon2.hash_password_into(input.expose(), salt, &mut key).map_err(|_| SealError::Derive)?;
         }
-        (Provider::Passphrase, None) | (Provider::OsKeyring, _) => return Err(SealError::Derive),
-        (Provider::ServiceCredential | Provider::RecoveryKey, _) => {
+        (Provider::Passphrase, None) => return Err(SealError::Derive),
+        (Provider::ServiceCredential | Provider::RecoveryKey | Provider::OsKeyring, _) => {
             key.copy_from_slice(&*zeroize::Zeroizing::new(mac(
                 input.expose(),
                 &[b"marque/seal-key/v1", salt, &[provider as u8]],

@@ -203,6 +203,22 @@ fn every_provider_opens_the_same_root_key_and_no_other() {
 }
 
 #[test]
+fn a_keyrings_key_opens_its_seal_and_no_other_key_does() {
+    let mut rng = random(33);
+    let (mut seal, root) = SealFile::create(INSTANCE, &mut rng);
+    let (recovery, _) = seal.add_recovery_key(&root, &mut rng).unwrap();
+    let (id, key) = seal.add_os_keyring(&root, &mut rng).unwrap();
+    assert!(seal.open_with_os_keyring(&key).unwrap().eq_bytes(root.expose()));
+    let mut other = key.expose().to_vec();
+    other[0] ^= 1;
+    assert!(matches!(seal.open_with_os_keyring(&Secret::new(other)), Err(SealError::WrongKey)));
+    // A key opens by the way it was made for, and by no other.
+    assert!(matches!(seal.open_with_service_credential(&key), Err(SealError::WrongKey)));
+    assert!(seal.remove(id).unwrap() && id != recovery);
+    assert!(matches!(seal.open_with_os_keyring(&key), Err(SealError::WrongKey)));
+}
+
+#[test]
 fn a_seal_has_a_limit_of_copies_and_of_stored_work() {
     let mut rng = random(31);
     let (mut seal, root) = SealFile::create(INSTANCE, &mut rng);
