@@ -78,8 +78,10 @@ fn start(paths: &Paths) -> Result<(), Failure> {
     if line.is_empty() {
         let status = child.wait().map_err(failed)?;
         let log = std::fs::read_to_string(paths.data.join("authority.log")).unwrap_or_default();
-        let last = log.lines().last().unwrap_or("it said nothing").to_owned();
-        return Err(Failure::new(format!("the authority ended with {status}: {last}"), "run `marque serve` to see why"));
+        // Its own error says more than that it ended.
+        let last = log.lines().rev().find(|line| line.starts_with("error")).or(log.lines().last()).unwrap_or("it said nothing");
+        let help = log.lines().rev().find_map(|line| line.strip_prefix("help: ")).unwrap_or("run `marque serve` to see why");
+        return Err(Failure::new(format!("the authority ended with {status}: {last}"), help));
     }
     Ok(())
 }

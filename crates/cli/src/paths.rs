@@ -2,6 +2,8 @@
 
 use crate::args::Global;
 use crate::out::Failure;
+use marque_api::{Code, Problem};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::PathBuf;
 
 /// Directories of one authority.
@@ -52,5 +54,37 @@ impl Paths {
             })?;
         }
         Ok(())
+    }
+
+    /// Refuses directories that others may enter: what is in them may be theirs by now, so that nothing is tightened unasked.
+    pub(crate) fn closed(&self) -> Result<(), Failure> {
+        use std::os::unix::fs::PermissionsExt;
+        for dir in [&self.data, &self.signer] {
+            let name = dir.display();
+            let about = std::fs::metadata(dir).map_err(|e| Failure::new(format!("`{name}`: {e}"), "give another `--data-dir`"))?;
+            let mode = about.permissions().mode() & 0o777;
+            if mode & 0o077 != 0 {
+                let detail = format!("`{name}` is open to other users (mode {mode:03o})");
+                return Err(Failure::Problem(Problem::new(Code::EXPOSED, detail, format!("chmod 700 {name}, and look at what is in it"))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the data directory for this process, for as long as the file is held. The socket's name says who can be reached;
+    /// it can be renamed, and this cannot.
+    pub(crate) fn claim(&self) -> Result<File, Failure> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let path = self.data.join("serve.lock");
+        let failed = |e: std::io::Error| Failure::new(format!("`{}`: {e}", path.display()), "give another `--data-dir`");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::Error(e)) => Err(failed(e)),
+            Err(TryLockError::WouldBlock) => {
+                let detail = format!("another authority has the data directory `{}`", self.data.display());
+                Err(Failure::Problem(Problem::new(Code::TAKEN, detail, format!("use it, or stop it: `fuser {}` names its process", path.display()))))
+            }
+        }
     }
 }

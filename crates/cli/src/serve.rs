@@ -4,6 +4,7 @@
 use crate::args::{AuthorityArgs, Global, ServeArgs};
 use crate::out::{Failure, Outcome, print, say};
 use crate::paths::Paths;
+use marque_api::{Code, Problem};
 use marque_authority::signer::{Signer, SignerClient, SignerOptions};
 use marque_authority::control::{self, Control};
 use marque_authority::{Authority, Options};
@@ -40,8 +41,10 @@ pub(crate) fn main(global: &Global, args: &ServeArgs) -> Outcome {
     paths.create()?;
     if UnixStream::connect(&paths.socket).is_ok() {
         let what = format!("an authority listens at `{}` already", paths.socket.display());
-        return Err(Failure::new(what, "use it, or stop it with `marque stop`"));
+        return Err(Failure::Problem(Problem::new(Code::TAKEN, what, "use it, or stop it with `marque stop`")));
     }
+    paths.closed()?;
+    let _held = paths.claim()?;
     let stretch = if args.fast_passphrase { Stretch { memory_kib: 8, passes: 1, lanes: 1 } } else { Stretch::default() };
     let mut signer = Signer::load(&SignerOptions { dir: paths.signer.clone(), stretch })?;
     if args.unseal.is_some() {

@@ -97,7 +97,7 @@ impl World {
                 let ended = serve.wait(LONG).unwrap();
                 let by_us = std::os::unix::process::ExitStatusExt::signal(&ended.status) == Some(9);
                 // An authority whose signer was killed may not have seen it yet.
-                let too_early = ended.stderr.contains("listens at") || ended.stderr.contains("has the journal open");
+                let too_early = ended.stderr.contains("MQ-5114") || ended.stderr.contains("has the journal open");
                 assert!(by_us || too_early || ended.status.success(), "serve gave up: {ended:?}");
                 *serve = self.spawn(&[]);
             }

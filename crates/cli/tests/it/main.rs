@@ -25,6 +25,7 @@ mod keyring;
 mod kills;
 mod load;
 mod local;
+mod newcomer;
 mod oracle;
 mod peers;
 mod policies;

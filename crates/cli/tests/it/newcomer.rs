@@ -1,0 +1,70 @@
+//! What somebody sees who uses the binary for the first time, and what somebody tries who looks for its weak places.
+
+use crate::house::{House, LONG};
+use crate::local::Local;
+use marque_testkit::canary;
+use marque_testkit::proc::{Child, Exit};
+use serde_json::Value;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+fn run(house: &House, grant: &str, script: &str) -> Exit {
+    let args = ["run", "--purpose", "read the items", "--env", "staging", "--grant", grant, "--", "/bin/sh", "-c", script];
+    house.run_owner(&args)
+}
+
+/// A house in which one session used, was refused and ended.
+fn used() -> (House, marque_testkit::Server, String) {
+    let house = House::new();
+    let (echo, origin) = house.echo(&canary("api"));
+    let exit = run(&house, &format!("http GET on {origin}/v1/**"), &format!("curl -sS {origin}/v1/a; curl -sS {origin}/v2/b; true"));
+    assert!(exit.status.success(), "{exit:?}");
+    (house, echo, origin)
+}
+
+fn json(house: &House, args: &[&str]) -> Value {
+    let mut all = vec!["--json"];
+    all.extend(args);
+    let exit = Child::run(&mut house.command(&all), LONG).unwrap();
+    let document: Value = serde_json::from_str(&exit.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}: {exit:?}"));
+    assert!(document["schema"].as_str().is_some_and(|schema| schema.starts_with("marque/") && schema.contains(".v")), "{args:?}: {document}");
+    document
+}
+
+/// The one session that there ever was.
+fn only_session(house: &House) -> String {
+    let all = json(house, &["session", "list", "--all"]);
+    assert_eq!(all["items"].as_array().unwrap().len(), 1, "{all}");
+    all["items"][0]["session"].as_str().unwrap().to_owned()
+}
+
+
+#[test]
+fn a_second_authority_is_refused_at_start_whatever_became_of_the_socket() {
+    let house = House::new();
+    let socket = house.data().join("authority.sock");
+    std::fs::rename(&socket, house.data().join("elsewhere.sock")).unwrap();
+    let exit = Child::run(&mut house.serve(&[]), LONG).unwrap();
+    assert_eq!(exit.status.code(), Some(1), "{exit:?}");
+    assert!(exit.stderr.contains("error[MQ-5114]: another authority has the data directory") && exit.stderr.contains("help: "), "{exit:?}");
+    std::fs::rename(house.data().join("elsewhere.sock"), &socket).unwrap();
+    house.ok(&["status"]);
+}
+
+#[test]
+fn a_data_directory_that_others_may_enter_is_refused() {
+    let mut house = House::new();
+    house.ok(&["stop"]);
+    for (dir, mode) in [(house.data(), 0o750), (house.data(), 0o701), (house.data().join("signer"), 0o770)] {
+        let set = |mode| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
+        set(mode);
+        let exit = Child::run(&mut house.serve(&[]), LONG).unwrap();
+        assert_eq!(exit.status.code(), Some(1), "{mode:o}: {exit:?}");
+        assert!(exit.stderr.contains("error[MQ-5115]") && exit.stderr.contains(&format!("help: chmod 700 {}", dir.display())), "{exit:?}");
+        set(0o700);
+    }
+    house.start(&[]);
+    house.ok(&["status"]);
+}
