@@ -29,6 +29,16 @@ impl Memory {
         }
     }
 
+    /// The key that the journal publishes is the one of its first record.
+    pub(crate) fn same_key(&mut self, path: &Path, key: &VerifierKey) {
+        let why = match std::fs::read_to_string(path) {
+            Ok(text) if text.trim() == key.to_string() => return,
+            Ok(_) => "it is not the key of the first record".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.findings.push(format!("`{}`: {why}", path.display()));
+    }
+
     fn read(&mut self, path: &Path, key: &VerifierKey, source: Source) -> Result<(), String> {
         // A witness keeps a file for each log.
         let file = if path.is_dir() { path.join(marque_witness::file_of(key.name())) } else { path.to_owned() };

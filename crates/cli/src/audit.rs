@@ -189,10 +189,9 @@ fn verify(global: &Global, against: &[std::path::PathBuf], witnesses: &[String])
         }
     };
     let mut memory = Memory::default();
-    let own = paths.data.join("journal/checkpoint");
-    if own.exists() {
-        memory.take(&own, &key, Source::Own);
-    }
+    // Missing is a finding too: whoever takes them away takes what others would check against.
+    memory.take(&paths.data.join("journal/checkpoint"), &key, Source::Own);
+    memory.same_key(&paths.data.join("journal/log.vkey"), &key);
     let own_marks = crate::anchor::remembered(&paths)?;
     let known = [
         ("a checkpoint given with `--against`", !against.is_empty()),

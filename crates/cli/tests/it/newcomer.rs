@@ -68,3 +68,30 @@ fn a_data_directory_that_others_may_enter_is_refused() {
     house.start(&[]);
     house.ok(&["status"]);
 }
+
+/// Exit code and text of both verifiers.
+fn verdicts(house: &House) -> [(Option<i32>, String); 2] {
+    let verifier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/verify.py");
+    let python = marque_testkit::tools::Tools::find().python().unwrap();
+    let foreign = Child::run(Command::new(python).arg(verifier).arg(house.data()), LONG).unwrap();
+    let ours = Child::run(&mut house.command(&["audit", "verify"]), LONG).unwrap();
+    [ours, foreign].map(|exit| (exit.status.code(), exit.stdout + &exit.stderr))
+}
+
+#[test]
+fn a_missing_checkpoint_or_log_key_is_a_finding_of_both_verifiers() {
+    let (mut house, _echo, _origin) = used();
+    house.stop();
+    for (code, text) in verdicts(&house) {
+        assert!(matches!(code, Some(0 | 8)), "the control: {text}");
+    }
+    for name in ["checkpoint", "log.vkey"] {
+        let (path, kept) = (house.data().join("journal").join(name), house.dir.path().join(name));
+        std::fs::rename(&path, &kept).unwrap();
+        for (code, text) in verdicts(&house) {
+            assert_eq!(code, Some(7), "{name}: {text}");
+            assert!(text.contains(&format!("journal/{name}")), "{name}: {text}");
+        }
+        std::fs::rename(&kept, &path).unwrap();
+    }
+}
