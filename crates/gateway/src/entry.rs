@@ -30,13 +30,16 @@ pub(crate) struct Scene<'a, G: Gate> {
 /// Answers a request on an accepted connection.
 pub(crate) async fn outer<G: Gate>(conn: &Arc<Conn<G>>, mut request: Request<Incoming>) -> Response<AnswerBody> {
     let form = form_of(request.headers(), request.uri().path());
+    let twice = request.headers().get_all(header::PROXY_AUTHORIZATION).iter().nth(1).is_some();
     let shown = request.headers_mut().remove(header::PROXY_AUTHORIZATION);
     if is_stand_in(&request) {
         let problem = found::framing(conn.signals.why());
         conn.house.gate.refused(conn.listener, None, None, &problem);
         return problem.response(form);
     }
-    let identity = match conn.identify(shown.as_ref()) {
+    // Which of two counts is a question that two programs answer differently.
+    let identified = if twice { Err(found::head("the connection shows two proxy secrets")) } else { conn.identify(shown.as_ref()) };
+    let identity = match identified {
         Ok(identity) => identity,
         Err(problem) => {
             // Clients that ask first what is wanted of them were refused nothing.

@@ -95,3 +95,40 @@ fn a_missing_checkpoint_or_log_key_is_a_finding_of_both_verifiers() {
         std::fs::rename(&kept, &path).unwrap();
     }
 }
+
+/// The status line that the gateway answers to a request with these fields.
+fn asked(proxy: &str, url: &str, fields: &str) -> String {
+    let host = url.split('/').nth(2).unwrap();
+    let mut stream = std::net::TcpStream::connect(proxy).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    write!(stream, "GET {url} HTTP/1.1\r\nHost: {host}\r\n{fields}Connection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // A connection that is cut after the answer has given it.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn two_proxy_secrets_are_refused_even_when_the_first_is_right() {
+    use base64::Engine as _;
+    let house = House::new();
+    house.run_owner(&["unseal"]);
+    let local = Local::of(&house);
+    let upstream = crate::load::Upstream::start();
+    local.add_credential("gh", "github", &upstream.origin, &upstream.secret).unwrap();
+    let grants = serde_json::json!([{
+        "type": "service", "service": "github", "environment": "staging", "actions": ["repo.read"], "resources": ["acme/*"],
+    }]);
+    let opened = local.open_session(&grants).unwrap();
+    let (proxy, secret) = (opened["proxy"].as_str().unwrap(), opened["proxy_secret"].as_str().unwrap());
+    let right = base64::engine::general_purpose::STANDARD.encode(format!("marque:{secret}"));
+    let wrong = base64::engine::general_purpose::STANDARD.encode("marque:other");
+    let field = |value: &str| format!("Proxy-Authorization: Basic {value}\r\n");
+    let url = format!("{}/repos/acme/web", upstream.origin);
+    assert!(asked(proxy, &url, &field(&right)).contains(" 200 "), "the control: one right secret");
+    for fields in [[&right, &wrong], [&wrong, &right], [&right, &right]] {
+        let status = asked(proxy, &url, &fields.map(|value| field(value)).concat());
+        assert!(status.contains(" 400 ") || status.contains(" 407 "), "{status}");
+    }
+    assert_eq!(upstream.server.log().count_saw(&upstream.secret), 1);
+}
