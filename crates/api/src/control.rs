@@ -195,6 +195,15 @@ pub struct ServiceApply {
     pub text: String,
 }
 
+/// One item of the answer to `GET /v1/services`: a profile in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceView {
+    /// Its name.
+    pub service: String,
+    /// `shipped`, or `applied`.
+    pub from: String,
+}
+
 /// Answer to `POST /v1/services`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ServiceApplied {

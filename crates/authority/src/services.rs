@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What the journal calls a profile that took effect.
-const WHAT: &str = "profile";
+pub(crate) const WHAT: &str = "profile";
 /// Where the texts are, in the data directory, by digest.
 const DIR: &str = "services";
 

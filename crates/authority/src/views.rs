@@ -35,6 +35,15 @@ impl Authority {
         }
     }
 
+    /// Profiles in force.
+    #[must_use]
+    pub fn service_list(&self) -> Vec<marque_api::control::ServiceView> {
+        let state = self.state.read();
+        let applied = |name: &String| state.applied.contains_key(&(crate::services::WHAT.to_owned(), name.clone()));
+        let from = |name: &String| if applied(name) { "applied" } else { "shipped" };
+        self.services.read().keys().map(|name| marque_api::control::ServiceView { service: name.clone(), from: from(name).into() }).collect()
+    }
+
     /// Live sessions.
     #[must_use]
     pub fn session_list(&self) -> Vec<SessionView> {

@@ -2,7 +2,7 @@
 
 use crate::args::{ApprovalCommand, Global};
 use crate::connect::{block_on, client};
-use crate::out::{Outcome, plain, print, print_json};
+use crate::out::{Outcome, plain, print, print_as};
 use crate::{auth, out::Failure};
 use hyper::Method;
 use marque_api::control::{ApprovalAnswer, ApprovalView};
@@ -29,7 +29,7 @@ fn list(global: &Global) -> Outcome {
     let client = client(global)?;
     let list: Vec<ApprovalView> = block_on(async { Ok(client.call(Method::GET, "/v1/approvals", None::<&()>).await?) })?;
     if global.json {
-        return print_json(&list);
+        return print_as("marque/approvals.v1", &list);
     }
     print("APPROVAL             STATE     WHO ANSWERS   ACTION");
     for view in &list {
@@ -92,7 +92,7 @@ fn show(global: &Global, id: &str) -> Outcome {
     let path = format!("/v1/approvals/{id}");
     let view: ApprovalView = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
     if global.json {
-        return print_json(&view);
+        return print_as("marque/approval.v1", &view);
     }
     for line in card(&view) {
         print(&line);
@@ -105,7 +105,7 @@ fn answer(global: &Global, id: &str, body: &ApprovalAnswer) -> Outcome {
     let path = format!("/v1/approvals/{id}");
     let view: ApprovalView = block_on(async { Ok(client.call(Method::POST, &path, Some(body)).await?) })?;
     if global.json {
-        return print_json(&view);
+        return print_as("marque/approval.v1", &view);
     }
     print(&line(&view));
     Ok(ExitCode::SUCCESS)

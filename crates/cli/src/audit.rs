@@ -3,7 +3,7 @@
 use crate::anchor::Memory;
 use crate::args::{AuditCommand, Global};
 use crate::connect::{block_on, client};
-use crate::out::{Failure, Outcome, exit, plain, print, print_json, say};
+use crate::out::{Failure, Outcome, exit, plain, print, print_json, say, text};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::Lineage;
@@ -29,15 +29,13 @@ pub(crate) fn main(global: &Global, command: &AuditCommand) -> Outcome {
             let client = client(global)?;
             let path = format!("/v1/receipts/{seq}");
             let value: serde_json::Value = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
-            print(value.get("receipt").and_then(|v| v.as_str()).unwrap_or("").trim_end());
-            Ok(ExitCode::SUCCESS)
+            text(global, "marque/receipt.v1", "receipt", value.get("receipt").and_then(|v| v.as_str()).unwrap_or(""))
         }
         AuditCommand::Checkpoint => {
             let client = client(global)?;
             let value: serde_json::Value =
                 block_on(async { Ok(client.call(Method::POST, "/v1/checkpoint", None::<&()>).await?) })?;
-            print(value.get("checkpoint").and_then(|v| v.as_str()).unwrap_or("").trim_end());
-            Ok(ExitCode::SUCCESS)
+            text(global, "marque/checkpoint.v1", "checkpoint", value.get("checkpoint").and_then(|v| v.as_str()).unwrap_or(""))
         }
     }
 }

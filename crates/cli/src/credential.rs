@@ -2,7 +2,7 @@
 
 use crate::args::{CredentialCommand, Global};
 use crate::connect::{block_on, client, open};
-use crate::out::{Failure, Outcome, print, print_json};
+use crate::out::{Failure, Outcome, print, print_as};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::{CredentialAdd, CredentialView};
@@ -37,7 +37,7 @@ pub(crate) fn main(global: &Global, command: &CredentialCommand) -> Outcome {
                 Ok(client.call(Method::POST, "/v1/credentials", Some(&body)).await?)
             })?;
             if global.json {
-                return print_json(&view);
+                return print_as("marque/credential.v1", &view);
             }
             print(&format!("{} version {} for {} in {}", view.name, view.version, view.service, view.environment));
             for origin in &view.origins {
@@ -50,7 +50,7 @@ pub(crate) fn main(global: &Global, command: &CredentialCommand) -> Outcome {
             let list: Vec<CredentialView> =
                 block_on(async { Ok(client.call(Method::GET, "/v1/credentials", None::<&()>).await?) })?;
             if global.json {
-                return print_json(&list);
+                return print_as("marque/credentials.v1", &list);
             }
             print("NAME                 SERVICE          ENVIRONMENT   VERSION  KIND    FROM   PLACE");
             for c in &list {
@@ -65,6 +65,9 @@ pub(crate) fn main(global: &Global, command: &CredentialCommand) -> Outcome {
             let client = client(global)?;
             let path = format!("/v1/credentials/{name}");
             let _: serde_json::Value = block_on(async { Ok(client.call(Method::DELETE, &path, None::<&()>).await?) })?;
+            if global.json {
+                return print_as("marque/removed.v1", &serde_json::json!({ "removed": name }));
+            }
             Ok(ExitCode::SUCCESS)
         }
     }

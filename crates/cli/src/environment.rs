@@ -2,7 +2,7 @@
 
 use crate::args::{EnvironmentCommand, Global};
 use crate::connect::{block_on, client, open};
-use crate::out::{Failure, Outcome, exit, plain, print, print_json, say};
+use crate::out::{Failure, Outcome, exit, plain, print, print_as, say};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::{EnvironmentAsked, EnvironmentChange, EnvironmentFound, EnvironmentView};
@@ -13,7 +13,7 @@ pub(crate) fn main(global: &Global, command: &EnvironmentCommand) -> Outcome {
         EnvironmentCommand::Add { environment, what } => {
             let view: EnvironmentView = change(global, "/v1/environments", environment, what)?;
             if global.json {
-                return print_json(&view);
+                return print_as("marque/environment.v1", &view);
             }
             print(&line(&view));
             for name in &view.refuses {
@@ -25,6 +25,9 @@ pub(crate) fn main(global: &Global, command: &EnvironmentCommand) -> Outcome {
             // As it was registered, or as it was written when it was added.
             let what = what.iter().position(|word| KINDS.contains(&word.as_str())).and_then(|at| what.get(at..)).unwrap_or(what);
             let _: serde_json::Value = change(global, "/v1/environments/remove", "", what)?;
+            if global.json {
+                return print_as("marque/removed.v1", &serde_json::json!({ "removed": what.join(" ") }));
+            }
             Ok(ExitCode::SUCCESS)
         }
         EnvironmentCommand::List => list(global, None),
@@ -64,7 +67,7 @@ fn list(global: &Global, only: Option<&str>) -> Outcome {
     let mut list: Vec<EnvironmentView> = block_on(async { Ok(client.call(Method::GET, "/v1/environments", None::<&()>).await?) })?;
     list.retain(|view| only.is_none_or(|only| view.environment == only));
     if global.json {
-        return print_json(&list);
+        return print_as("marque/environments.v1", &list);
     }
     print("ENVIRONMENT  KIND      SERVICE          NAME");
     for view in &list {
@@ -79,7 +82,7 @@ fn check(global: &Global, what: &[String]) -> Outcome {
     let asked = EnvironmentAsked { kind, service, name };
     let found: EnvironmentFound = block_on(async { Ok(client.call(Method::POST, "/v1/environments/check", Some(&asked)).await?) })?;
     if global.json {
-        print_json(&found)?;
+        print_as("marque/environment-check.v1", &found)?;
     } else {
         match (&found.environment, &found.entry) {
             (Some(environment), Some(entry)) => print(&format!("{}, by `{}`", plain(environment), plain(entry))),

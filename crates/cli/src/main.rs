@@ -67,7 +67,7 @@ fn main() -> ExitCode {
         Command::Approval(ref command) => approval::main(&cli.global, command),
         Command::Policy(ref command) => policy::main(&cli.global, command),
         Command::Why(ref args) => session::why(&cli.global, args),
-        Command::Explain(ref args) => explain::main(args),
+        Command::Explain(ref args) => explain::main(&cli.global, args),
     };
     match result {
         Ok(code) => code,

@@ -105,6 +105,28 @@ pub(crate) fn print_json(value: &impl serde::Serialize) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A value of the API as one versioned document: an object gets its schema, a list stands under `items`.
+pub(crate) fn print_as(schema: &str, value: &impl serde::Serialize) -> Outcome {
+    let value = serde_json::to_value(value).map_err(|e| Failure::new(e.to_string(), "report this"))?;
+    let document = match value {
+        serde_json::Value::Object(mut object) => {
+            object.entry("schema").or_insert_with(|| schema.into());
+            object.into()
+        }
+        other => serde_json::json!({ "schema": schema, "items": other }),
+    };
+    print_json(&document)
+}
+
+/// A text that is asked for: as it is, or in a versioned document.
+pub(crate) fn text(global: &crate::args::Global, schema: &str, name: &str, text: &str) -> Outcome {
+    if global.json {
+        return print_json(&serde_json::json!({ "schema": schema, name: text }));
+    }
+    print(text.trim_end());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The same, line by line.
 pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(plain).collect::<Vec<_>>().join("\n")

@@ -3,7 +3,7 @@
 use crate::args::{Global, PolicyCommand, PolicyExplainArgs};
 use crate::files::TEXT_BYTES_MAX;
 use crate::connect::{block_on, client, open};
-use crate::out::{Failure, Outcome, exit, plain, print, print_json, say};
+use crate::out::{Failure, Outcome, exit, plain, print, print_as, print_json, say, text};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::{PolicyApply, PolicyRemove, PolicyView};
@@ -17,11 +17,10 @@ use std::process::ExitCode;
 pub(crate) fn main(global: &Global, command: &PolicyCommand) -> Outcome {
     match command {
         PolicyCommand::List => list(global),
-        PolicyCommand::Check { files } => check(files, false),
-        PolicyCommand::Test { files } => check(files, true),
+        PolicyCommand::Check { files } => check(global, files, false),
+        PolicyCommand::Test { files } => check(global, files, true),
         PolicyCommand::Schema => {
-            print(vocabulary()?.schema_text().trim_end());
-            Ok(ExitCode::SUCCESS)
+            text(global, "marque/policy-schema.v1", "cedar", vocabulary()?.schema_text())
         }
         PolicyCommand::Apply { file } => apply(global, file),
         PolicyCommand::Remove { name } => remove(global, name),
@@ -68,6 +67,7 @@ fn check(files: &[PathBuf], need_tests: bool) -> Outcome {
     let vocabulary = vocabulary()?;
     let mut bad = 0;
     for path in files {
+    let mut checked = Vec::new();
         let texts = Texts::read(path)?;
         if need_tests && texts.tests.is_none() {
             let beside = path.with_extension("test.toml");
@@ -77,24 +77,37 @@ fn check(files: &[PathBuf], need_tests: bool) -> Outcome {
             Ok(pack) => {
                 let tested = if texts.tests.is_some() { "its assertions hold" } else { "it has no assertions" };
                 print(&format!("{}: {} rules, {tested}", path.display(), pack.rule_ids().count()));
+                let warnings: Vec<String> = pack.warnings().iter().map(ToString::to_string).collect();
+                checked.push(serde_json::json!({
+                    "file": path.display().to_string(), "rules": pack.rule_ids().count(), "tested": texts.tests.is_some(), "warnings": warnings, "error": null,
+                }));
+                if global.json {
+                    continue;
+                }
                 for warning in pack.warnings() {
                     say(&format!("warning: {warning}"));
                 }
             }
             Err(error) => {
                 bad += 1;
-                say(&error.to_string());
+                checked.push(serde_json::json!({ "file": path.display().to_string(), "error": error.to_string() }));
+                if !global.json {
+                    say(&error.to_string());
+                }
             }
         }
     }
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FINDINGS) })
+    if global.json {
+        print_as("marque/policy-check.v1", &checked)?;
+    }
 }
 
 fn list(global: &Global) -> Outcome {
     let client = client(global)?;
     let list: Vec<PolicyView> = block_on(async { Ok(client.call(Method::GET, "/v1/policies", None::<&()>).await?) })?;
     if global.json {
-        return print_json(&list);
+        return print_as("marque/policies.v1", &list);
     }
     print("PACK             FROM      RULES  DIGEST");
     for pack in &list {
@@ -118,7 +131,7 @@ fn apply(global: &Global, file: &Path) -> Outcome {
         Ok(client.call(Method::POST, "/v1/policies", Some(&body)).await?)
     })?;
     if global.json {
-        return print_json(&view);
+        return print_as("marque/policy.v1", &view);
     }
     print(&format!("{} is in force: {} rules, digest {}", view.name, view.rules.len(), view.digest));
     Ok(ExitCode::SUCCESS)
@@ -132,6 +145,9 @@ fn remove(global: &Global, name: &str) -> Outcome {
         Ok(client.call(Method::POST, &path, Some(&PolicyRemove { passphrase })).await?)
     })?;
     Ok(ExitCode::SUCCESS)
+    if global.json {
+        return print_as("marque/removed.v1", &serde_json::json!({ "removed": name }));
+    }
 }
 
 fn facts(args: &PolicyExplainArgs) -> Result<Facts, Failure> {

@@ -2,7 +2,7 @@
 
 use crate::args::{Global, SessionCommand, WhyArgs};
 use crate::connect::{block_on, client, open, status as ask_status};
-use crate::out::{Failure, Outcome, plain, print, print_json};
+use crate::out::{Failure, Outcome, plain, print, print_as, print_json, say};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::{SessionEnd, SessionView, Statement, Why};
@@ -60,7 +60,7 @@ pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
         SessionCommand::List => {
             let list: Vec<SessionView> = block_on(async { Ok(client.call(Method::GET, "/v1/sessions", None::<&()>).await?) })?;
             if global.json {
-                return print_json(&list);
+                return print_as("marque/sessions.v1", &list);
             }
             print("SESSION              STATE   MODE     GRADE  USES  AGENT         PURPOSE");
             for s in &list {
@@ -77,7 +77,7 @@ pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
             let found = list.into_iter().find(|s| s.session.starts_with(session.as_str()));
             let view = found.ok_or_else(|| Failure::new(format!("`{session}` is no live session"), "see `marque session list`"))?;
             if global.json {
-                return print_json(&view);
+                return print_as("marque/session-view.v1", &view);
             }
             print(&format!("session      {}", view.session));
             print(&format!("purpose      {}", plain(view.purpose.as_deref().unwrap_or("(erased)"))));

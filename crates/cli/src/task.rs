@@ -2,7 +2,7 @@
 
 use crate::args::{Global, TaskCommand};
 use crate::connect::{block_on, open};
-use crate::out::{Failure, Outcome, plain, print, print_json, say};
+use crate::out::{Failure, Outcome, plain, print, print_as, say};
 use crate::paths::Paths;
 use crate::run::task::{read, read_text};
 use hyper::Method;
@@ -19,6 +19,10 @@ pub(crate) fn main(global: &Global, command: &TaskCommand) -> Outcome {
             for grant in &grants {
                 let broken = |e| Failure::usage(format!("`{}`: the grant {grant} is not valid: {e}", file.display()), "see `marque explain MQ-1201`");
                 marque_chain::Grant::from_json(grant.clone()).map_err(broken)?;
+            }
+            if global.json {
+                let read = serde_json::json!({ "file": file.display().to_string(), "environment": environment, "grants": grants, "egress": egress });
+                return print_as("marque/task-check.v1", &read);
             }
             let open = if egress.is_empty() { "no open host".to_owned() } else { format!("open hosts {}", egress.join(", ")) };
             print(&format!("{}: {} grants for `{environment}`, {open}", file.display(), grants.len()));
@@ -43,7 +47,7 @@ pub(crate) fn main(global: &Global, command: &TaskCommand) -> Outcome {
                 Ok(client.call(Method::POST, "/v1/tasks", Some(&asked)).await?)
             })?;
             if global.json {
-                return print_json(&applied);
+                return print_as("marque/task-applied.v1", &applied);
             }
             print(&format!("{}, sha256 {}", file.path, applied.digest));
             Ok(ExitCode::SUCCESS)

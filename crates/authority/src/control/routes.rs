@@ -128,6 +128,7 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             json(&control.open_authority().await?.environment_check(&asked)?)
         }
         (&Method::POST, ["v1", "services"]) => {
+        (&Method::GET, ["v1", "services"]) => json(&control.open_authority().await?.service_list()),
             let asked: ServiceApply = read(body).await?;
             json(&control.open_authority().await?.service_apply(asked, peer.uid).await?)
         }

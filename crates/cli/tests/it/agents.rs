@@ -53,8 +53,8 @@ fn works(agent: impl Fn(&Tools, &str, &Path, &Path) -> Agent, api: &str) {
             assert!(find_any(text.as_bytes(), &needles(key.as_bytes())).is_none(), "{api}: {text}");
         }
     }
-    let lineage = house.ok(&["--json", "session", "list"]);
-    assert_eq!(lineage.stdout.trim(), "[]");
+    let live: serde_json::Value = serde_json::from_str(&house.ok(&["--json", "session", "list"]).stdout).unwrap();
+    assert_eq!(live["items"], serde_json::json!([]));
 }
 
 #[test]

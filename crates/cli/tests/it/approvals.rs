@@ -83,14 +83,14 @@ fn many_equal_requests_ask_once_and_one_approval_admits_one() {
     let first = next_question(&watch, &[]);
     let list = house.ok(&["--json", "approval", "list"]);
     let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
-    assert_eq!(list.as_array().unwrap().len(), 1, "equal requests are one question: {list}");
+    assert_eq!(list["items"].as_array().unwrap().len(), 1, "equal requests are one question: {list}");
     assert!(house.run_owner(&["approval", "approve", &first]).status.success());
     // Requests that arrived after the approval was spent ask anew, once; they are told no.
     let mut known = vec![first];
     while !run.has_ended() {
         let list = house.ok(&["--json", "approval", "list"]);
         let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
-        let open = list.as_array().unwrap().iter().find(|v| v["state"] == "open").map(|v| v["id"].as_str().unwrap().to_owned());
+        let open = list["items"].as_array().unwrap().iter().find(|v| v["state"] == "open").map(|v| v["id"].as_str().unwrap().to_owned());
         if let Some(id) = open {
             // It may have been withdrawn in this moment.
             let _ = Child::run(&mut house.command(&["approval", "deny", &id]), LONG).unwrap();
@@ -233,7 +233,7 @@ fn the_same_request_is_allowed_before_and_denied_after_a_declared_fact() {
     assert_eq!(first.matches("403").count(), 2, "{inside}");
     assert!(inside.contains("MQ-3107") && !inside.contains("acme.cedar"), "inside a session no rule is named: {inside}");
     let list: serde_json::Value = serde_json::from_str(&house.ok(&["--json", "session", "list"]).stdout).unwrap();
-    let why = house.ok(&["why", "--last", "--session", list[0]["session"].as_str().unwrap()]).stdout;
+    let why = house.ok(&["why", "--last", "--session", list["items"][0]["session"].as_str().unwrap()]).stdout;
     assert!(why.contains("two-are-enough (acme.cedar:2): the session had its two uses"), "{why}");
     assert!(why.contains("it would be otherwise if the session had 1 uses before"), "{why}");
     std::fs::write(&go, "").unwrap();

@@ -118,5 +118,6 @@ fn a_killed_authority_comes_back_and_ends_what_ran() {
             break exit;
         }
     };
-    assert_eq!(list.stdout.trim(), "[]", "{list:?}");
+    let list: serde_json::Value = serde_json::from_str(&list.stdout).unwrap();
+    assert_eq!(list["items"], serde_json::json!([]), "{list:?}");
 }

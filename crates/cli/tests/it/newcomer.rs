@@ -132,3 +132,17 @@ fn two_proxy_secrets_are_refused_even_when_the_first_is_right() {
     }
     assert_eq!(upstream.server.log().count_saw(&upstream.secret), 1);
 }
+
+#[test]
+fn a_profile_of_ones_own_is_listed_as_such() {
+    let house = House::new();
+    let own = house.dir.path().join("acme.toml");
+    let text = house.ok(&["service", "show", "slack"]).stdout.replace("service = \"slack\"", "service = \"acme\"");
+    std::fs::write(&own, text).unwrap();
+    let applied = house.run_owner(&["service", "apply", own.to_str().unwrap()]);
+    assert!(applied.status.success(), "{applied:?}");
+    let list = json(&house, &["service", "list"]);
+    let items = list["items"].as_array().unwrap();
+    assert!(items.contains(&serde_json::json!({"service": "acme", "from": "applied"})), "{list}");
+    assert!(items.contains(&serde_json::json!({"service": "slack", "from": "shipped"})), "{list}");
+}
