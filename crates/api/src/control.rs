@@ -408,6 +408,9 @@ pub struct UseCount {
     pub effect: String,
     /// How many.
     pub uses: u64,
+    /// How many of them were sent, or may have been.
+    #[serde(default)]
+    pub sent: u64,
 }
 
 /// Refusals with one code.

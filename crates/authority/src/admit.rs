@@ -16,7 +16,7 @@ use marque_api::{Code, Problem, problem::Retry};
 use marque_detect::Secret;
 use marque_detect::scrub::Needles;
 use marque_model::event::{Draft, PRINCIPAL_AGENT, UseIntent};
-use marque_model::{Action, AskId, Content, CredentialId, Mode, Refusal, action::Binding};
+use marque_model::{Action, AskId, Content, CredentialId, Effect, Mode, Refusal, action::Binding};
 use marque_store::AppendError;
 use marque_policy::SessionFacts;
 use marque_switch::guard_off;
@@ -31,6 +31,8 @@ pub struct Permit {
     /// The credential whose value was read by reference for it.
     pub(crate) referred: Option<(CredentialId, u32)>,
     pub(crate) intents: Vec<u64>,
+    /// What it was counted as, for the statement.
+    pub(crate) counted: Vec<(String, Effect)>,
     pub(crate) settled: bool,
 }
 
@@ -149,7 +151,7 @@ impl Authority {
                 Ok(seq) => intents.push(seq),
                 Err(stop) => {
                     // Nothing was sent: what was admitted for the other meanings is given back.
-                    let permit = Permit { leaf: leaf.clone(), referred: None, intents, settled: false };
+                    let permit = Permit { leaf: leaf.clone(), referred: None, intents, counted: Vec::new(), settled: false };
                     self.settle(permit, NOT_SENT);
                     return Err(stop);
                 }
@@ -157,14 +159,16 @@ impl Authority {
         }
         let attached = chosen.candidate.filter(|c| request.brings.leaves(&c.placement));
         let referred = attached.filter(|c| c.by_reference).map(|c| (c.id, c.version));
-        let permit = Permit { leaf: leaf.clone(), referred, intents, settled: false };
+        let mut permit = Permit { leaf: leaf.clone(), referred, intents, counted: Vec::new(), settled: false };
         match self.attach(leaf, attached, permit.seq()).await {
             Ok(attachment) => {
                 let (needles, guessable) = leaf.needles.current();
                 let credential = chosen.candidate.map(|c| (c.id, c.version));
                 let mut uses = leaf.uses.lock();
                 for meaning in &request.meanings {
-                    *uses.entry((road.service.to_string(), meaning.effect)).or_default() += 1;
+                    let key = (road.service.to_string(), meaning.effect);
+                    permit.counted.push(key.clone());
+                    *uses.entry(key).or_default() += 1;
                 }
                 drop(uses);
                 if !chosen.would_deny.is_empty() {
@@ -408,6 +412,6 @@ impl Authority {
             self.note_host_refusal(leaf, target.host().to_owned(), &problem.clone().into());
             return Err(problem);
         }
-        Ok(Permit { leaf: leaf.clone(), referred: None, intents: Vec::new(), settled: false })
+        Ok(Permit { leaf: leaf.clone(), referred: None, intents: Vec::new(), counted: Vec::new(), settled: false })
     }
 }

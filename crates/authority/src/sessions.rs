@@ -156,6 +156,7 @@ impl Authority {
             kept: Mutex::default(),
             exposed: Mutex::default(),
             uses: Mutex::default(),
+            unsent: Mutex::default(),
             would: Mutex::default(),
             refusals: Mutex::default(),
             ended: watch::Sender::new(false),

@@ -27,10 +27,12 @@ pub struct Settled {
     pub content: Option<[u8; 32]>,
     /// Passed unscrubbed.
     pub opaque: bool,
+    /// Something of the request can have left.
+    pub sent: bool,
 }
 
 /// Nothing left.
-pub(crate) const NOT_SENT: Settled = Settled { verdict: 2, status: 0, bytes: 0, scrubbed: 0, content: None, opaque: false };
+pub(crate) const NOT_SENT: Settled = Settled { verdict: 2, status: 0, bytes: 0, scrubbed: 0, content: None, opaque: false, sent: false };
 
 impl Authority {
     /// Says what became of a use. Does not wait: an outcome that never becomes durable is charged in full.
@@ -39,6 +41,10 @@ impl Authority {
         marque_switch::fail_point("use.answered");
         if let (Some(key), 401) = (permit.referred, how.status) {
             permit.leaf.references.refused(key);
+        }
+        if !how.sent {
+            let mut unsent = permit.leaf.unsent.lock();
+            permit.counted.drain(..).for_each(|key| *unsent.entry(key).or_default() += 1);
         }
         for (index, seq) in permit.intents.iter().enumerate() {
             // The bytes of one request are counted once.

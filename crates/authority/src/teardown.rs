@@ -160,11 +160,12 @@ fn statement(
     standing: u32,
     checkpoint: Option<String>,
 ) -> Statement {
-    let uses = leaf.uses.lock();
-    let count = |((service, effect), uses): (&(String, marque_model::Effect), &u64)| UseCount {
-        service: service.clone(),
-        effect: effect.to_string(),
+    let (uses, unsent) = (leaf.uses.lock(), leaf.unsent.lock());
+    let count = |(key, uses): (&(String, marque_model::Effect), &u64)| UseCount {
+        service: key.0.clone(),
+        effect: key.1.to_string(),
         uses: *uses,
+        sent: uses.saturating_sub(unsent.get(key).copied().unwrap_or(0)),
     };
     let refused = |(kind, count): (&crate::refusals::Kind, u64)| RefusedCount {
         code: format!("MQ-{}", kind.code),

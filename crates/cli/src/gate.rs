@@ -331,6 +331,8 @@ impl Gate for AuthorityGate {
             scrubbed: outcome.hits,
             content: outcome.request_sha256,
             opaque: outcome.opaque,
+            // Whatever is not known to have stayed counts as sent.
+            sent: outcome.ending != Ending::NotSent,
         };
         self.authority.settle(pass.permit, settled);
     }

@@ -109,7 +109,8 @@ pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
 /// The teardown statement for people.
 pub(crate) fn statement_lines(s: &Statement) -> Vec<String> {
     let mut out = Vec::new();
-    let uses: Vec<String> = s.by_service.iter().map(|u| format!("{} {} {}", u.service, u.uses, u.effect)).collect();
+    let sent = s.by_service.iter().filter(|u| u.sent > 0);
+    let uses: Vec<String> = sent.map(|u| format!("{} {} {}", u.service, u.sent, u.effect)).collect();
     out.push(format!("Used        {}", if uses.is_empty() { "nothing".into() } else { uses.join(" · ") }));
     for refused in &s.refused {
         out.push(format!("Refused     {} ×{}  {}", plain(&refused.what), refused.count, refused.code));
@@ -141,6 +142,10 @@ pub(crate) fn why(global: &Global, args: &WhyArgs) -> Outcome {
     let why: Why = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
     if global.json {
         return print_json(&why);
+    }
+    let unsent: u64 = s.by_service.iter().map(|u| u.uses.saturating_sub(u.sent)).sum();
+    if unsent > 0 {
+        out.push(format!("Not sent    {unsent} uses that were admitted and never left"));
     }
     print(&format!("{}: {}", why.code, plain(&why.detail)));
     print(&format!("request  {}", plain(&why.request)));

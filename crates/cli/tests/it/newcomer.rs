@@ -134,6 +134,19 @@ fn two_proxy_secrets_are_refused_even_when_the_first_is_right() {
 }
 
 #[test]
+fn a_use_that_never_left_is_not_called_used() {
+    let house = House::new();
+    // Nobody listens there.
+    let port = marque_testkit::proc::free_port().unwrap();
+    let origin = format!("http://127.0.0.1:{port}");
+    let pin = format!("127.0.0.1:{port}=127.0.0.1");
+    house.add_credential("api", &canary("api"), &["--service", "http", "--host", &origin, "--place", "bearer", "--pin", &pin]);
+    let exit = run(&house, &format!("http GET on {origin}/**"), &format!("curl -sS {origin}/a; curl -sS {origin}/b; true"));
+    assert!(exit.stderr.contains("Used        nothing"), "{exit:?}");
+    assert!(exit.stderr.contains("Not sent    2 uses that were admitted and never left"), "{exit:?}");
+}
+
+#[test]
 fn a_profile_of_ones_own_is_listed_as_such() {
     let house = House::new();
     let own = house.dir.path().join("acme.toml");
