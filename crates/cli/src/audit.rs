@@ -1,5 +1,7 @@
 //! `audit`: what happened, and whether the journal is whole. `verify` reads files and needs no authority.
 
+mod record;
+
 use crate::anchor::Memory;
 use crate::args::{AuditCommand, Global};
 use crate::connect::{block_on, client};
@@ -8,7 +10,7 @@ use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::Lineage;
 use marque_journal::note::VerifierKey;
-use marque_journal::record;
+use marque_journal::record as journal_record;
 use marque_journal::segment::{Expect, Tail, scan};
 use marque_journal::verify::{Source, Verifier};
 use marque_model::Event;
@@ -24,7 +26,7 @@ pub(crate) fn main(global: &Global, command: &AuditCommand) -> Outcome {
         AuditCommand::Verify { against, witnesses } => verify(global, against, witnesses),
         AuditCommand::Search(args) => crate::search::main(global, args),
         AuditCommand::Tail { limit, follow } => crate::search::tail(global, *limit, *follow),
-        AuditCommand::Show { seq } => show(global, *seq),
+        AuditCommand::Show { seq } => record::show(global, *seq),
         AuditCommand::Receipt { seq } => {
             let client = client(global)?;
             let path = format!("/v1/receipts/{seq}");
@@ -164,7 +166,7 @@ fn log_key(dir: &Path) -> Result<Result<VerifierKey, Vec<String>>, Failure> {
     let mut key = None;
     let mut findings = read_segments(dir, |bytes| {
         if key.is_none()
-            && let Ok(record) = record::decode(bytes)
+            && let Ok(record) = journal_record::decode(bytes)
             && let Ok(Event::InstanceInit(init)) = Event::decode(record.kind(), record.body())
         {
             key = VerifierKey::parse(&init.checkpoint_vkey).ok();
@@ -246,23 +248,4 @@ fn verify(global: &Global, against: &[std::path::PathBuf], witnesses: &[String])
             Ok(ExitCode::from(exit::FINDINGS))
         }
     }
-}
-
-fn show(global: &Global, seq: u64) -> Outcome {
-    let paths = Paths::of(global)?;
-    let mut found = None;
-    read_segments(&paths.data, |bytes| {
-        if let Ok(record) = record::decode(bytes)
-            && record.seq() == seq
-        {
-            let head = format!("{:#?}", record.head());
-            let event = Event::decode(record.kind(), record.body());
-            found = Some(format!("{head}\n{}", event.map_or_else(|e| e.to_string(), |e| format!("{e:#?}"))));
-        }
-    })?;
-    let text = found.ok_or_else(|| Failure::new(format!("there is no record {seq}"), "see `marque audit verify`"))?;
-    for line in text.lines() {
-        print(&plain(line));
-    }
-    Ok(ExitCode::SUCCESS)
 }

@@ -135,7 +135,8 @@ fn day_of(days: u64) -> (u64, u64, u64) {
     (year, month, days - days_before(year, month) + 1)
 }
 
-fn rfc3339(time_ms: u64) -> String {
+/// A moment in UTC, to the second.
+pub(crate) fn rfc3339(time_ms: u64) -> String {
     let (year, month, day) = day_of(time_ms / DAY_MS);
     let second = time_ms % DAY_MS / 1_000;
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)

@@ -33,8 +33,25 @@ pub enum BodyError {
     TooLong,
 }
 
+/// A field's value for people and for programs, whatever its type here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Left out.
+    Absent,
+    /// A number.
+    Number(u64),
+    /// Yes or no.
+    Flag(bool),
+    /// A word, an id or a text; bytes in hex.
+    Text(String),
+    /// Several.
+    List(Vec<Shown>),
+}
+
 /// A value that can stand in a body.
 pub trait Field: Sized {
+    /// What it says.
+    fn show(&self) -> Shown;
     /// Writes one CBOR item.
     fn put(&self, w: &mut Writer<'_>);
     /// Reads one CBOR item.
@@ -55,6 +72,9 @@ pub trait Field: Sized {
 macro_rules! uint_field {
     ($($t:ty),+) => {$(
         impl Field for $t {
+            fn show(&self) -> Shown {
+                Shown::Number(u64::from(*self))
+            }
             fn put(&self, w: &mut Writer<'_>) {
                 w.uint(u64::from(*self));
             }
@@ -69,6 +89,9 @@ uint_field!(u8, u16, u32, u64);
 macro_rules! id_field {
     ($($t:ty),+) => {$(
         impl Field for $t {
+            fn show(&self) -> Shown {
+                Shown::Text(self.to_string())
+            }
             fn put(&self, w: &mut Writer<'_>) {
                 w.bytes(self.as_bytes());
             }
@@ -83,6 +106,9 @@ id_field!(SessionId, AskId, CredentialId, LeaseId, SubjectId, InstanceId);
 macro_rules! coded_field {
     ($($t:ty),+) => {$(
         impl Field for $t {
+            fn show(&self) -> Shown {
+                Shown::Text(self.to_string())
+            }
             fn put(&self, w: &mut Writer<'_>) {
                 w.uint(u64::from(self.code()));
             }
@@ -95,6 +121,9 @@ macro_rules! coded_field {
 coded_field!(Effect, Mode, Grade, EndReason, HumanProof, LeaseState);
 
 impl Field for bool {
+    fn show(&self) -> Shown {
+        Shown::Flag(*self)
+    }
     fn put(&self, w: &mut Writer<'_>) {
         w.bool(*self);
     }
@@ -104,6 +133,9 @@ impl Field for bool {
 }
 
 impl Field for String {
+    fn show(&self) -> Shown {
+        Shown::Text(self.clone())
+    }
     fn put(&self, w: &mut Writer<'_>) {
         w.text(self);
     }
@@ -113,6 +145,9 @@ impl Field for String {
 }
 
 impl<const N: usize> Field for [u8; N] {
+    fn show(&self) -> Shown {
+        Shown::Text(self.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
     fn put(&self, w: &mut Writer<'_>) {
         w.bytes(self);
     }
@@ -122,6 +157,9 @@ impl<const N: usize> Field for [u8; N] {
 }
 
 impl<T: Field> Field for Option<T> {
+    fn show(&self) -> Shown {
+        self.as_ref().map_or(Shown::Absent, Field::show)
+    }
     fn put(&self, w: &mut Writer<'_>) {
         match self {
             Some(value) => value.put(w),
@@ -142,6 +180,9 @@ impl<T: Field> Field for Option<T> {
 }
 
 impl<T: Field> Field for Vec<T> {
+    fn show(&self) -> Shown {
+        Shown::List(self.iter().map(Field::show).collect())
+    }
     fn put(&self, w: &mut Writer<'_>) {
         w.array(self.len());
         for item in self {

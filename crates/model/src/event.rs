@@ -3,7 +3,7 @@
 //! A body holds nothing that may have to be erased: free text, URLs, SQL and commands are in the record's head as salted
 //! commitments and in openings that can be destroyed (threats H9).
 
-use crate::codec::{BodyError, BodyReader, Field};
+use crate::codec::{BodyError, BodyReader, Field, Shown};
 use crate::effect::Effect;
 use crate::ids::{AskId, CredentialId, InstanceId, LeaseId, SessionId, SubjectId};
 use crate::lease::LeaseState;
@@ -48,6 +48,9 @@ macro_rules! events {
                     w.map(count);
                     $( if !self.$field.is_absent() { w.uint($key); self.$field.put(w); } )*
                 }
+                fn shown(&self) -> Vec<(&'static str, Shown)> {
+                    vec![$( (stringify!($field), self.$field.show()) ),*]
+                }
                 fn take(bytes: &[u8]) -> Result<Self, BodyError> {
                     let mut body = BodyReader::new(bytes)?;
                     let this = Self { $( $field: body.field($key)? ),* };
@@ -81,6 +84,11 @@ macro_rules! events {
             pub fn encode_body(&self, out: &mut Vec<u8>) {
                 let mut w = Writer::new(out);
                 match self { $( Self::$name(event) => event.put(&mut w) ),+ }
+            }
+            /// Every field of the body with its name, in the order of its keys.
+            #[must_use]
+            pub fn fields(&self) -> Vec<(&'static str, Shown)> {
+                match self { $( Self::$name(event) => event.shown() ),+ }
             }
             /// Reads a body back.
             ///

@@ -42,6 +42,21 @@ fn only_session(house: &House) -> String {
 
 
 #[test]
+fn a_record_is_shown_in_words_and_in_json_by_the_same_names() {
+    let (house, _echo, _origin) = used();
+    let opened = json(&house, &["audit", "search", "--kind", "session.open"]);
+    let seq = opened["records"][0]["seq"].to_string();
+    let document = json(&house, &["audit", "show", &seq]);
+    assert_eq!(document["schema"], "marque/record.v1");
+    assert_eq!(document["kind"], "session.open");
+    assert_eq!(document["event"]["environment"], "staging");
+    assert_eq!(document["event"]["grade"], "D");
+    let people = house.ok(&["audit", "show", &seq]).stdout;
+    assert!(people.contains("session.open") && people.contains("environment        staging"), "{people}");
+    assert!(!people.contains("SessionOpen {") && !people.contains("Some("), "no debug text: {people}");
+}
+
+#[test]
 fn a_second_authority_is_refused_at_start_whatever_became_of_the_socket() {
     let house = House::new();
     let socket = house.data().join("authority.sock");
