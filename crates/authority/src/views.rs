@@ -91,6 +91,47 @@ impl Authority {
         }
     }
 
+    /// Why the last request of a session was refused: from memory while it lives, from its records afterwards.
+    ///
+    /// # Errors
+    /// Where there is no such session, or nothing was refused in it.
+    pub async fn why(self: &Arc<Self>, id: SessionId, inside: bool) -> Result<Why, Error> {
+        if self.leaf(id).is_some() {
+            return self.why_last(id, inside);
+        }
+        let (seqs, _) = self.records_of(id, 0).await?;
+        let this = self.clone();
+        let found = tokio::task::spawn_blocking(move || this.last_denied(&seqs)).await.map_err(|e| Error::Journal(e.to_string()))??;
+        let denied = found.ok_or_else(nothing_refused)?;
+        let code = Code::from_number(denied.code).unwrap_or(Code::MALFORMED);
+        let rule = denied.rule.filter(|_| !inside);
+        Ok(Why {
+            schema: "marque/why.v1".into(),
+            request: format!("{} {}", denied.service, denied.operation),
+            code: code.text().into(),
+            detail: code.sentence().into(),
+            help: format!("the session is over; `marque explain {}` says what to do in the next", code.text()),
+            rules: rule.iter().cloned().collect(),
+            rule,
+            // What it was decided by is in no record.
+            counterfactual: None,
+        })
+    }
+
+    fn last_denied(&self, seqs: &[u64]) -> Result<Option<marque_model::event::UseDenied>, Error> {
+        let journal = |e: String| Error::Journal(e);
+        for seq in seqs.iter().rev() {
+            let bytes = self.journal.read(*seq).map_err(|e| journal(e.to_string()))?;
+            let record = marque_journal::record::decode(&bytes).map_err(|e| journal(e.to_string()))?;
+            if let marque_model::Event::UseDenied(denied) =
+                marque_model::Event::decode(record.kind(), record.body()).map_err(|e| journal(e.to_string()))?
+            {
+                return Ok(Some(denied));
+            }
+        }
+        Ok(None)
+    }
+
     /// Why the last request of a session was refused. `inside`: asked by a process of the session, which is told the
     /// code and the next step but no rule (threats M3).
     ///
@@ -102,9 +143,7 @@ impl Authority {
             Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{id}` is no live session"), help))
         };
         let leaf: Arc<Leaf> = self.leaf(id).ok_or_else(over)?;
-        let last = leaf.refusals.lock().last().cloned().ok_or_else(|| {
-            Error::Refused(Problem::new(Code::NOT_FOUND, "nothing was refused in this session", "try the request again"))
-        })?;
+        let last = leaf.refusals.lock().last().cloned().ok_or_else(nothing_refused)?;
         // Rule, line and the way around it are for humans; an explanation costs some hundred decisions.
         let explained = last.basis.as_ref().filter(|_| !inside).map(|basis| basis.policies.explain(&basis.facts));
         Ok(Why {
@@ -122,6 +161,10 @@ impl Authority {
             rule: if inside { None } else { last.rule.clone() },
         })
     }
+}
+
+fn nothing_refused() -> Error {
+    Error::Refused(Problem::new(Code::NOT_FOUND, "nothing was refused in this session", "try the request again"))
 }
 
 fn told(rule: &marque_policy::Told) -> String {

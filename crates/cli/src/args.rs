@@ -75,7 +75,7 @@ pub(crate) enum Command {
     /// Policies: check and try packs, put them in force, explain.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Why the last request of a session was refused.
+    /// Why the last request of a session was refused; of one that is over by its whole id.
     Why(WhyArgs),
     /// Explain an error code.
     Explain(ExplainArgs),
@@ -221,8 +221,18 @@ pub(crate) struct AuthorityArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SessionCommand {
-    /// Live sessions.
-    List,
+    /// Live sessions; with `--all` those of the past too, in the order in which they were opened.
+    List {
+        /// Past ones too, from the journal.
+        #[arg(long)]
+        all: bool,
+        /// Sessions on the page.
+        #[arg(long, default_value_t = 100, value_name = "N", requires = "all")]
+        limit: u64,
+        /// Where the page begins: what the page before ended with.
+        #[arg(long, value_name = "CURSOR", requires = "all")]
+        after: Option<u64>,
+    },
     /// One session.
     Show {
         /// Its id, or the beginning of it.

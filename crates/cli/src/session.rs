@@ -5,7 +5,8 @@ use crate::connect::{block_on, client, open, status as ask_status};
 use crate::out::{Failure, Outcome, plain, print, print_as, print_json, say};
 use crate::paths::Paths;
 use hyper::Method;
-use marque_api::control::{SessionEnd, SessionView, Statement, Why};
+use marque_api::control::{Found, Search, SearchPage, SessionEnd, SessionView, Statement, Why};
+use marque_client::Client;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::process::ExitCode;
@@ -57,7 +58,8 @@ const STOPPED_WITHIN: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
     let client = client(global)?;
     match command {
-        SessionCommand::List => {
+        SessionCommand::List { all: true, limit, after } => past(global, &client, *limit, *after),
+        SessionCommand::List { .. } => {
             let list: Vec<SessionView> = block_on(async { Ok(client.call(Method::GET, "/v1/sessions", None::<&()>).await?) })?;
             if global.json {
                 return print_as("marque/sessions.v1", &list);
@@ -106,12 +108,45 @@ pub(crate) fn main(global: &Global, command: &SessionCommand) -> Outcome {
     }
 }
 
+/// Every session that was ever opened, by the records that opened them.
+fn past(global: &Global, client: &Client, limit: u64, after: Option<u64>) -> Outcome {
+    let asked = Search { kind: Some("session.open".into()), limit: Some(limit), after, ..Search::default() };
+    let (page, live) = block_on(async {
+        let page: SearchPage = client.call(Method::POST, "/v1/search", Some(&asked)).await?;
+        let live: Vec<SessionView> = client.call(Method::GET, "/v1/sessions", None::<&()>).await?;
+        Ok((page, live))
+    })?;
+    let state = |found: &Found| live.iter().find(|s| Some(&s.session) == found.session.as_ref()).map_or("over", |s| s.state.as_str()).to_owned();
+    if global.json {
+        let one = |found: &Found| {
+            serde_json::json!({
+                "session": found.session, "opened_ms": found.time_ms, "state": state(found), "human": found.human, "what": found.detail, "seq": found.seq,
+            })
+        };
+        let items: Vec<_> = page.records.iter().map(one).collect();
+        return print_json(&serde_json::json!({ "schema": "marque/sessions-all.v1", "items": items, "next": page.next }));
+    }
+    print("SESSION              STATE   OPENED                AGENT");
+    for found in &page.records {
+        let [session, what] = [&found.session, &found.detail].map(|word| plain(word.as_deref().unwrap_or_default()));
+        print(&format!("{session:<20} {:<7} {}  {what}", state(found), crate::search::rfc3339(found.time_ms)));
+    }
+    if let Some(next) = page.next {
+        say(&format!("more: the next page begins with `--after {next}`"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The teardown statement for people.
 pub(crate) fn statement_lines(s: &Statement) -> Vec<String> {
     let mut out = Vec::new();
     let sent = s.by_service.iter().filter(|u| u.sent > 0);
     let uses: Vec<String> = sent.map(|u| format!("{} {} {}", u.service, u.sent, u.effect)).collect();
     out.push(format!("Used        {}", if uses.is_empty() { "nothing".into() } else { uses.join(" · ") }));
+    let unsent: u64 = s.by_service.iter().map(|u| u.uses.saturating_sub(u.sent)).sum();
+    if unsent > 0 {
+        out.push(format!("Not sent    {unsent} uses that were admitted and never left"));
+    }
     for refused in &s.refused {
         out.push(format!("Refused     {} ×{}  {}", plain(&refused.what), refused.count, refused.code));
     }
@@ -142,10 +177,6 @@ pub(crate) fn why(global: &Global, args: &WhyArgs) -> Outcome {
     let why: Why = block_on(async { Ok(client.call(Method::GET, &path, None::<&()>).await?) })?;
     if global.json {
         return print_json(&why);
-    }
-    let unsent: u64 = s.by_service.iter().map(|u| u.uses.saturating_sub(u.sent)).sum();
-    if unsent > 0 {
-        out.push(format!("Not sent    {unsent} uses that were admitted and never left"));
     }
     print(&format!("{}: {}", why.code, plain(&why.detail)));
     print(&format!("request  {}", plain(&why.request)));

@@ -47,7 +47,7 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             if own.is_some_and(|own| own != id.to_string()) {
                 return Err(inside(own.unwrap_or("")));
             }
-            json(&authority.why_last(id, own.is_some())?)
+            json(&authority.why(id, own.is_some()).await?)
         }
         _ if within.is_some() => Err(inside(within.as_deref().unwrap_or(""))),
         (&Method::POST, ["v1", "init"]) => init(control, body).await,

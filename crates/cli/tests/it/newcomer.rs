@@ -57,6 +57,26 @@ fn a_record_is_shown_in_words_and_in_json_by_the_same_names() {
 }
 
 #[test]
+fn a_session_that_is_over_is_listed_and_its_last_refusal_explained() {
+    let (house, _echo, _origin) = used();
+    assert_eq!(json(&house, &["session", "list"])["items"], serde_json::json!([]), "none lives");
+    let session = only_session(&house);
+    let list = house.ok(&["session", "list", "--all", "--limit", "1"]).stdout;
+    assert!(list.contains(&session) && list.contains("over"), "{list}");
+    let why = json(&house, &["why", "--last", "--session", &session]);
+    assert_eq!(why["code"], "MQ-2104", "{why}");
+    assert!(house.ok(&["why", "--last", "--session", &session]).stdout.contains("MQ-2104"));
+    // Pages follow one another without a gap.
+    let (_first, second) = (session, run(&house, "http GET on https://a.test/**", "true"));
+    assert!(second.status.success(), "{second:?}");
+    let page = json(&house, &["session", "list", "--all", "--limit", "1"]);
+    let next = page["next"].to_string();
+    let rest = json(&house, &["session", "list", "--all", "--after", &next]);
+    assert_eq!(rest["items"].as_array().unwrap().len(), 1, "{rest}");
+    assert_ne!(rest["items"][0]["session"], page["items"][0]["session"]);
+}
+
+#[test]
 fn a_second_authority_is_refused_at_start_whatever_became_of_the_socket() {
     let house = House::new();
     let socket = house.data().join("authority.sock");
