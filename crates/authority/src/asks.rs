@@ -17,6 +17,7 @@ use marque_switch::guard_off;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use marque_detect::pattern::{Rules, builtin_rules};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -84,6 +85,31 @@ pub(crate) fn said_no() -> Problem {
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A header as an approver sees it: without what a terminal would obey, and without what is recognised as a secret, which a card
+/// would carry into terminals, pipes and logs. What is bound is the value as it is.
+fn shown(name: &str, value: &[u8]) -> String {
+    static RULES: std::sync::LazyLock<Option<Rules>> = std::sync::LazyLock::new(|| Rules::compile(&builtin_rules()).ok());
+    let Some(rules) = RULES.as_ref() else { return "(not shown)".into() };
+    // Some rules look for a word nearby: the name is one.
+    let line = [name.as_bytes(), b": ", value].concat();
+    let begin = name.len() + 2;
+    let mut found = rules.find(&line);
+    found.retain(|finding| finding.range.end > begin);
+    found.sort_by_key(|finding| finding.range.start);
+    let (mut out, mut at) = (String::new(), begin);
+    for finding in found.iter().filter(|finding| !finding.range.is_empty()) {
+        let (from, to) = (finding.range.start.max(at), finding.range.end);
+        if to <= at {
+            continue;
+        }
+        out.push_str(&lossy(line.get(at..from).unwrap_or_default()));
+        out.push_str(&format!("(masked: {}, {} bytes)", finding.rule, to - from));
+        at = to;
+    }
+    out.push_str(&lossy(line.get(at..).unwrap_or_default()));
+    out.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn unknown(id: &str) -> Error {
@@ -188,7 +214,7 @@ impl Authority {
             meaning: meaning.clone(),
             service: road.service.clone(),
             request: format!("{} {}{}", request.method, road.target, request.uri),
-            headers: request.shown.headers.iter().map(|(name, value)| (name.to_string(), lossy(value.as_bytes()))).collect(),
+            headers: request.shown.headers.iter().map(|(name, value)| (name.to_string(), shown(name.as_str(), value.as_bytes()))).collect(),
             body: (!body.is_empty()).then(|| lossy(body.get(..limits::ASK_BODY_BYTES).unwrap_or(body))),
             body_bytes: body.len() as u64,
             question: question.clone(),

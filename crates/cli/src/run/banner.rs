@@ -34,6 +34,26 @@ pub(super) fn opening(plan: &Plan, opened: &SessionOpened, withheld: &[String]) 
     say(&format!("Session     {}  {}  \"{}\"", opened.session, plan.environment, plain(&plan.purpose)));
 }
 
+/// A grant of a service without a credential permits what cannot be done: a slip in the environment, or a forgotten credential.
+pub(super) fn unmatched(plan: &Plan, opened: &SessionOpened) {
+    let mut missing: Vec<&str> = plan.grants.iter().filter(|grant| grant["type"] == "service").filter_map(|grant| grant["service"].as_str()).collect();
+    missing.retain(|service| !opened.brokered.iter().any(|b| b.strip_prefix(service).is_some_and(|rest| rest.starts_with(" ("))));
+    missing.dedup();
+    for service in missing {
+        let (service, environment) = (plain(service), plain(&plan.environment));
+        say(&format!("warning: no stored credential matches the grant for `{service}` in `{environment}`"));
+        say(&format!("help: marque credential add {service} --service {service} --env {environment} < file"));
+    }
+}
+
+/// A question waits. Nothing that the agent wrote stands in the line, so that it is told from what the agent prints.
+pub(super) fn waits(view: &marque_api::control::ApprovalView) {
+    use std::io::IsTerminal as _;
+    // On a terminal the agent may have left the cursor anywhere.
+    let fresh = if std::io::stderr().is_terminal() { "\r\n" } else { "" };
+    say(&format!("{fresh}Waits       a question of this session: marque approval show {}", plain(&view.id)));
+}
+
 pub(super) fn statement(statement: &Statement) {
     for line in statement_lines(statement) {
         say(&line);

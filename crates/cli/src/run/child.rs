@@ -1,7 +1,8 @@
 //! The agent's process: started with the session's environment, ended with the session.
 
 use crate::out::{Failure, say};
-use marque_client::Lines;
+use super::{Told, banner};
+use marque_api::control::ApprovalView;
 use marque_model::Grade;
 use rustix::process::{Pid, Signal, kill_process, set_child_subreaper};
 use std::process::ExitStatus;
@@ -22,7 +23,7 @@ struct Event {
 }
 
 /// Runs the agent until it exits or the session ends; then nothing of it is left among this process's descendants.
-pub(super) async fn run(command: &[String], vars: Vec<(String, String)>, held: &mut Lines) -> Result<u8, Failure> {
+pub(super) async fn run(command: &[String], vars: Vec<(String, String)>, session: &str, told: Told<'_>) -> Result<u8, Failure> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(Failure::usage("there is no command", "write it behind `--`"));
     };
@@ -35,12 +36,12 @@ pub(super) async fn run(command: &[String], vars: Vec<(String, String)>, held: &
             return Ok(if error.kind() == std::io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE });
         }
     };
-    let code = wait(&mut child, held).await;
+    let code = wait(&mut child, session, told).await;
     sweep();
     code
 }
 
-async fn wait(child: &mut Child, held: &mut Lines) -> Result<u8, Failure> {
+async fn wait(child: &mut Child, session: &str, told: Told<'_>) -> Result<u8, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let broken = |e: std::io::Error| Failure::new(e.to_string(), "try again");
     // The terminal sends these to the agent too; it decides. A request to end is passed on.
@@ -48,7 +49,8 @@ async fn wait(child: &mut Child, held: &mut Lines) -> Result<u8, Failure> {
     let mut quit = signal(SignalKind::quit()).map_err(broken)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;
-    let mut watching = true;
+    let Told { held, mut questions } = told;
+    let (mut watching, mut asking) = (true, true);
     loop {
         tokio::select! {
             status = child.wait() => return Ok(code_of(status.map_err(broken)?)),
@@ -56,6 +58,12 @@ async fn wait(child: &mut Child, held: &mut Lines) -> Result<u8, Failure> {
             _ = quit.recv() => {}
             _ = terminate.recv() => pass_on(child, Signal::TERM),
             _ = hangup.recv() => pass_on(child, Signal::HUP),
+            // Questions of others are theirs; a stream that broke is a comfort less.
+            question = questions.next::<ApprovalView>(), if asking => match question {
+                Ok(Some(view)) if view.session == session => banner::waits(&view),
+                Ok(Some(_)) => {}
+                _ => asking = false,
+            },
             line = held.next::<Event>(), if watching => match line {
                 Ok(Some(event)) if event.event != "ended" => {}
                 other => {

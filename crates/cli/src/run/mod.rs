@@ -92,7 +92,8 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
     if let Some(file) = &args.json_events {
         events::opened(file, &opened)?;
     }
-    let result = agent(args, &plan, &opened, &rules, &mut held).await;
+    let questions = client.stream("/v1/approvals/watch").await?;
+    let result = agent(args, &plan, &opened, &rules, Told { held: &mut held, questions }).await;
     let reason = SessionEnd { reason: "exited".into() };
     let path = format!("/v1/sessions/{}/end", opened.session);
     let statement: Result<Statement, _> = client.call(Method::POST, &path, Some(&reason)).await;
@@ -110,12 +111,18 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
     result
 }
 
+/// What the authority says while the agent runs.
+pub(super) struct Told<'a> {
+    held: &'a mut Lines,
+    questions: Lines,
+}
+
 async fn agent(
     args: &RunArgs,
     plan: &task::Plan,
     opened: &SessionOpened,
     rules: &Rules,
-    held: &mut Lines,
+    told: Told<'_>,
 ) -> Result<u8, Failure> {
     let dir = workdir::WorkDir::make(&opened.session, &opened.ca_pem)?;
     let scrubbed = env::scrub(text_vars(), rules, &plan.pass, &opened.unset);
@@ -135,7 +142,8 @@ async fn agent(
     }
     set("MARQUE_SESSION", &opened.session);
     banner::opening(plan, opened, &scrubbed.withheld);
-    child::run(&args.command, vars, held).await
+    banner::unmatched(plan, opened);
+    child::run(&args.command, vars, &opened.session, told).await
 }
 
 fn text_vars() -> impl Iterator<Item = (String, String)> {

@@ -77,6 +77,45 @@ fn a_session_that_is_over_is_listed_and_its_last_refusal_explained() {
 }
 
 #[test]
+fn a_grant_without_a_credential_is_said_before_the_agent_starts() {
+    let house = House::new();
+    let exit = run(&house, "github repo.read on acme/web", "true");
+    assert!(exit.stderr.contains("warning: no stored credential matches the grant for `github` in `staging`"), "{exit:?}");
+    assert!(exit.stderr.contains("help: marque credential add github --service github --env staging"), "{exit:?}");
+    // The control: one that has its credential is not named.
+    house.add_credential("gh", &canary("gh"), &["--service", "github"]);
+    let exit = run(&house, "github repo.read on acme/web", "true");
+    assert!(!exit.stderr.contains("no stored credential"), "{exit:?}");
+}
+
+#[test]
+fn a_question_that_waits_is_told_in_a_line_without_a_word_of_the_agents() {
+    let house = House::new();
+    let (_echo, origin) = house.echo(&canary("api"));
+    let grant = format!("http DELETE on {origin}/**");
+    let token = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
+    let script = format!("curl -sS -X DELETE -H 'X-Token: {token}' -H 'X-Note: plain words' '{origin}/Waits%20MQ'; true");
+    let args = [
+        "run", "--purpose", "tidy the items", "--env", "staging", "--accept-risk", "uncontained", "--grant", &grant, "--", "/bin/sh", "-c", &script,
+    ];
+    let mut run = Child::spawn(&mut house.owner(&args)).unwrap();
+    let watch = Child::spawn(&mut house.command(&["--json", "approval", "watch"])).unwrap();
+    let line = watch.wait_for_line(LONG, |line| line.starts_with('{')).unwrap();
+    let view: Value = serde_json::from_str(&line).unwrap();
+    let id = view["id"].as_str().unwrap();
+    let card = house.ok(&["approval", "show", id]).stdout;
+    json(&house, &["approval", "show", id]);
+    for text in [&card, &line] {
+        assert!(!text.contains(&token), "a secret stays off the card: {text}");
+        assert!(text.contains("masked: ") && text.contains("plain words"), "{text}");
+    }
+    house.ok(&["approval", "deny", id]);
+    let exit = run.wait(LONG).unwrap();
+    let told: Vec<&str> = exit.stderr.lines().filter(|line| line.starts_with("Waits ")).collect();
+    assert_eq!(told, [format!("Waits       a question of this session: marque approval show {id}")], "{exit:?}");
+}
+
+#[test]
 fn a_second_authority_is_refused_at_start_whatever_became_of_the_socket() {
     let house = House::new();
     let socket = house.data().join("authority.sock");
