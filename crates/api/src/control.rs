@@ -406,7 +406,7 @@ pub struct UseCount {
     pub service: String,
     /// Effect.
     pub effect: String,
-    /// How many.
+    /// How many were admitted.
     pub uses: u64,
     /// How many of them were sent, or may have been.
     #[serde(default)]
@@ -519,6 +519,15 @@ pub struct PolicyView {
     pub rules: Vec<String>,
     /// Whether it ships with the program.
     pub shipped: bool,
+}
+
+/// Answer to `GET /v1/policies/{name}`: the texts of an applied pack, as they are in force.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PolicyTexts {
+    /// Its files: name and text.
+    pub files: Vec<(String, String)>,
+    /// Its assertions.
+    pub tests: Option<(String, String)>,
 }
 
 /// One step of a lineage.

@@ -4,7 +4,7 @@
 use crate::authority::Authority;
 use crate::services::Services;
 use crate::{Error, limits};
-use marque_api::control::{PolicyApply, PolicyRemove, PolicyView};
+use marque_api::control::{PolicyApply, PolicyRemove, PolicyTexts, PolicyView};
 use marque_api::{Code, Problem};
 use marque_model::event::{Apply, Draft};
 use marque_model::{Effect, Grade, State, SubjectId};
@@ -233,6 +233,21 @@ impl Authority {
         });
         self.remember()?;
         Ok(())
+    }
+
+    /// The texts of an applied pack.
+    ///
+    /// # Errors
+    /// Where there is no such pack, or its text is not the one that was applied.
+    pub fn policy_texts(&self, name: &str) -> Result<PolicyTexts, Error> {
+        let digest = self.state.read().applied.get(&(KIND.to_owned(), name.to_owned())).copied().filter(|digest| *digest != REMOVED);
+        let unknown = || Error::Refused(Problem::new(Code::NOT_FOUND, format!("`{name}` is no applied pack"), "see `marque policy list`"));
+        let digest = digest.ok_or_else(unknown)?;
+        let changed = |why: String| Error::Refused(Problem::new(Code::DIGEST, why, "apply it again with `marque policy apply FILE`"));
+        self.book.read().read(&self.options.data_dir, name, &digest).map_err(changed)?;
+        let text = std::fs::read(self.options.data_dir.join(file_of(name))).map_err(|e| changed(e.to_string()))?;
+        let kept: Kept = serde_json::from_slice(&text).map_err(|e| changed(e.to_string()))?;
+        Ok(PolicyTexts { files: kept.files, tests: kept.tests })
     }
 
     /// A pack under which no pack could be applied or taken away would be in force for ever.

@@ -6,7 +6,8 @@ use crate::connect::{block_on, client, open};
 use crate::out::{Failure, Outcome, exit, plain, print, print_as, print_json, say, text};
 use crate::paths::Paths;
 use hyper::Method;
-use marque_api::control::{PolicyApply, PolicyRemove, PolicyView};
+use marque_api::Code;
+use marque_api::control::{PolicyApply, PolicyRemove, PolicyTexts, PolicyView};
 use marque_authority::policies;
 use marque_authority::services;
 use marque_model::{Effect, Grade, Mode};
@@ -63,11 +64,11 @@ fn file_name(path: &Path) -> String {
     path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn check(files: &[PathBuf], need_tests: bool) -> Outcome {
+fn check(global: &Global, files: &[PathBuf], need_tests: bool) -> Outcome {
     let vocabulary = vocabulary()?;
     let mut bad = 0;
-    for path in files {
     let mut checked = Vec::new();
+    for path in files {
         let texts = Texts::read(path)?;
         if need_tests && texts.tests.is_none() {
             let beside = path.with_extension("test.toml");
@@ -76,7 +77,6 @@ fn check(files: &[PathBuf], need_tests: bool) -> Outcome {
         match texts.load(&vocabulary) {
             Ok(pack) => {
                 let tested = if texts.tests.is_some() { "its assertions hold" } else { "it has no assertions" };
-                print(&format!("{}: {} rules, {tested}", path.display(), pack.rule_ids().count()));
                 let warnings: Vec<String> = pack.warnings().iter().map(ToString::to_string).collect();
                 checked.push(serde_json::json!({
                     "file": path.display().to_string(), "rules": pack.rule_ids().count(), "tested": texts.tests.is_some(), "warnings": warnings, "error": null,
@@ -84,6 +84,7 @@ fn check(files: &[PathBuf], need_tests: bool) -> Outcome {
                 if global.json {
                     continue;
                 }
+                print(&format!("{}: {} rules, {tested}", path.display(), pack.rule_ids().count()));
                 for warning in pack.warnings() {
                     say(&format!("warning: {warning}"));
                 }
@@ -97,10 +98,10 @@ fn check(files: &[PathBuf], need_tests: bool) -> Outcome {
             }
         }
     }
-    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FINDINGS) })
     if global.json {
         print_as("marque/policy-check.v1", &checked)?;
     }
+    Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(exit::FINDINGS) })
 }
 
 fn list(global: &Global) -> Outcome {
@@ -144,10 +145,10 @@ fn remove(global: &Global, name: &str) -> Outcome {
         let (client, passphrase) = open(global, &paths).await?;
         Ok(client.call(Method::POST, &path, Some(&PolicyRemove { passphrase })).await?)
     })?;
-    Ok(ExitCode::SUCCESS)
     if global.json {
         return print_as("marque/removed.v1", &serde_json::json!({ "removed": name }));
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn facts(args: &PolicyExplainArgs) -> Result<Facts, Failure> {
@@ -195,7 +196,42 @@ fn facts(args: &PolicyExplainArgs) -> Result<Facts, Failure> {
     })
 }
 
-/// What the shipped pack, with the given files, says to a request that nobody made.
+/// Adds the packs that a running authority has in force; whether there was one to be asked.
+fn applied(global: &Global, vocabulary: &Vocabulary, packs: &mut Vec<Pack>, names: &mut Vec<String>) -> Result<bool, Failure> {
+    let client = client(global)?;
+    let asked: Result<Vec<(String, PolicyTexts)>, Failure> = block_on(async {
+        let list: Vec<PolicyView> = client.call(Method::GET, "/v1/policies", None::<&()>).await?;
+        let mut out = Vec::new();
+        for view in list.into_iter().filter(|view| !view.shipped) {
+            let texts = client.call(Method::GET, &format!("/v1/policies/{}", view.name), None::<&()>).await?;
+            out.push((view.name, texts));
+        }
+        Ok(out)
+    });
+    let texts = match asked {
+        Err(Failure::Problem(problem)) if matches!(problem.code, Code::SEALED | Code::UNREACHABLE) => return Ok(false),
+        asked => asked?,
+    };
+    for (name, texts) in texts {
+        // A file that is given by the same name is tried in place of what is in force.
+        if names.iter().any(|known| Path::new(known).file_stem().is_some_and(|stem| stem == name.as_str())) {
+            continue;
+        }
+        let files: Vec<(&str, &str)> = texts.files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        match Pack::load(&files, None, vocabulary) {
+            Ok(pack) => packs.push(pack),
+            // It may speak of a profile of one's own, which is not known here.
+            Err(error) => {
+                say(&format!("warning: the pack `{}` was not asked: {}", plain(&name), plain(&error.to_string())));
+                continue;
+            }
+        }
+        names.push(name);
+    }
+    Ok(true)
+}
+
+/// What the shipped pack, with the given files and what is in force, says to a request that nobody made.
 fn explain(global: &Global, args: &PolicyExplainArgs) -> Outcome {
     let vocabulary = vocabulary()?;
     let mut packs = vec![policies::shipped(&vocabulary)?];
@@ -205,6 +241,7 @@ fn explain(global: &Global, args: &PolicyExplainArgs) -> Outcome {
         let pack = Texts::read(path)?.load(&vocabulary);
         packs.push(pack.map_err(|e| Failure::new(e.to_string(), "correct it: `marque policy check` says more"))?);
     }
+    let asked = applied(global, &vocabulary, &mut packs, &mut names)?;
     let told = Policies::new(&vocabulary, packs).explain(&facts(args)?);
     let word = told.verdict.answer().word();
     let rules: Vec<String> = told.rules.iter().map(|r| format!("{} ({}:{}): {}", r.id, r.file, r.line, r.because)).collect();
@@ -214,7 +251,8 @@ fn explain(global: &Global, args: &PolicyExplainArgs) -> Outcome {
             "schema": "marque/explanation.v1", "packs": names, "verdict": word, "rules": rules, "counterfactual": flip,
         }));
     }
-    print(&format!("packs    {}; not asked: what else the authority has in force", names.join(", ")));
+    let rest = if asked { "" } else { "; no authority was asked what else is in force" };
+    print(&format!("packs    {}{rest}", names.join(", ")));
     print(&format!("verdict  {word}"));
     match &told.verdict {
         Verdict::Deny { next_step, .. } => print(&format!("next     {}", plain(next_step))),

@@ -104,6 +104,7 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             json(&control.open_authority().await?.approval_answer(id, asked, peer.uid).await?)
         }
         (&Method::GET, ["v1", "policies"]) => json(&control.open_authority().await?.policy_list()),
+        (&Method::GET, ["v1", "policies", name]) => json(&control.open_authority().await?.policy_texts(name)?),
         (&Method::POST, ["v1", "policies"]) => {
             let asked: PolicyApply = read(body).await?;
             json(&control.open_authority().await?.policy_apply(asked, peer.uid).await?)
@@ -127,8 +128,8 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             let asked: EnvironmentAsked = read(body).await?;
             json(&control.open_authority().await?.environment_check(&asked)?)
         }
-        (&Method::POST, ["v1", "services"]) => {
         (&Method::GET, ["v1", "services"]) => json(&control.open_authority().await?.service_list()),
+        (&Method::POST, ["v1", "services"]) => {
             let asked: ServiceApply = read(body).await?;
             json(&control.open_authority().await?.service_apply(asked, peer.uid).await?)
         }

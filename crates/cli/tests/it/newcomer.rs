@@ -221,6 +221,22 @@ fn a_use_that_never_left_is_not_called_used() {
 }
 
 #[test]
+fn an_explanation_knows_what_is_in_force_where_an_authority_runs() {
+    let mut house = House::new();
+    let pack = house.dir.path().join("acme.cedar");
+    std::fs::write(&pack, "@id(\"no-reads\") @deny(\"no\") @because(\"acme says no\") forbid (principal, action == Action::\"github/repo.read\", resource);\n").unwrap();
+    let explain = ["policy", "explain", "--action", "github/repo.read", "--resource", "acme/web", "--env", "staging"];
+    assert_eq!(json(&house, &explain)["verdict"], "allow", "the control");
+    let applied = house.run_owner(&["policy", "apply", pack.to_str().unwrap()]);
+    assert!(applied.status.success(), "{applied:?}");
+    let told = json(&house, &explain);
+    assert_eq!(told["verdict"], "deny", "{told}");
+    assert_eq!(told["packs"], serde_json::json!(["default", "acme"]));
+    house.stop();
+    assert!(house.ok(&explain).stdout.contains("no authority was asked what else is in force"));
+}
+
+#[test]
 fn a_profile_of_ones_own_is_listed_as_such() {
     let house = House::new();
     let own = house.dir.path().join("acme.toml");
