@@ -40,6 +40,67 @@ fn only_session(house: &House) -> String {
     all["items"][0]["session"].as_str().unwrap().to_owned()
 }
 
+/// Verbs that act, stream or run until they are told to end: everything else reads.
+const ACTS: &[&str] = &[
+    "run", "serve", "witness", "unseal", "stop", "seal add", "seal remove", "session close", "credential add", "credential remove",
+    "audit tail", "service apply", "task apply", "environment add", "environment remove", "approval approve", "approval deny",
+    "approval watch", "policy apply", "policy remove", "approval show", "help",
+];
+
+fn verbs(house: &House, noun: &[&str]) -> Vec<String> {
+    let mut args = noun.to_vec();
+    args.push("--help");
+    let text = house.ok(&args).stdout;
+    let lines = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    lines.filter(|line| line.starts_with("  ") && !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_verb_that_reads_answers_one_versioned_json_document() {
+    let (house, _echo, origin) = used();
+    let session = only_session(&house);
+    let task = house.dir.path().join("task.toml");
+    let grant = format!("task = 1\npurpose = \"read the items\"\nenv = \"staging\"\n[[grant]]\nservice = \"http\"\nallow = [\"GET\"]\non = [\"{origin}\"]\n");
+    std::fs::write(&task, grant).unwrap();
+    let pack = house.dir.path().join("acme.cedar");
+    std::fs::write(&pack, "@id(\"a\") @deny(\"no\") @because(\"no\") forbid (principal, action, resource in Env::\"nowhere\");\n").unwrap();
+    std::fs::write(pack.with_extension("test.toml"), "").unwrap();
+    let (task, pack) = (task.to_str().unwrap(), pack.to_str().unwrap());
+    let reads: &[&[&str]] = &[
+        &["scan", house.dir.path().to_str().unwrap()], &["status"], &["seal", "list"], &["session", "list"], &["session", "list", "--all"],
+        &["session", "tighten", &session], &["credential", "list"], &["audit", "lineage", &session], &["audit", "search"],
+        &["audit", "verify"], &["audit", "show", "0"], &["audit", "receipt", "0"], &["audit", "checkpoint"], &["service", "list"],
+        &["service", "show", "github"], &["service", "check"], &["task", "check", task], &["environment", "list"],
+        &["environment", "show", "production"], &["environment", "check", "host", "a.test"], &["approval", "list"], &["policy", "list"],
+        &["policy", "check", pack], &["policy", "test", pack], &["policy", "schema"],
+        &["policy", "explain", "--action", "github/git.push", "--resource", "acme/web@main", "--env", "staging"],
+        &["why", "--last", "--session", &session], &["explain"], &["explain", "MQ-2104"],
+    ];
+    for args in reads {
+        json(&house, args);
+    }
+    // `session show` needs one that lives; it shows itself to no process of its own.
+    let grant = format!("http GET on {origin}/v1/**");
+    let go = house.dir.path().join("go");
+    let script = format!("echo up; while [ ! -e {} ]; do :; done", go.display());
+    let args = ["run", "--purpose", "read the items", "--env", "staging", "--grant", &grant, "--", "/bin/sh", "-c", &script];
+    let mut live = Child::spawn(&mut house.owner(&args)).unwrap();
+    live.wait_for_line(LONG, |line| line == "up").unwrap();
+    let id = json(&house, &["session", "list"])["items"][0]["session"].as_str().unwrap().to_owned();
+    json(&house, &["session", "show", &id]);
+    std::fs::write(&go, "").unwrap();
+    live.wait(LONG).unwrap();
+    // And none was left out: every verb of the help is one of these, or says that it acts.
+    for noun in verbs(&house, &[]).into_iter().filter(|noun| noun != "help") {
+        let below = verbs(&house, &[&noun]);
+        let whole = if below.is_empty() { vec![noun.clone()] } else { below.iter().map(|verb| format!("{noun} {verb}")).collect() };
+        for verb in whole.iter().filter(|verb| !verb.ends_with(" help")) {
+            let words: Vec<&str> = verb.split(' ').collect();
+            let read = verb == "session show" || reads.iter().any(|args| args.starts_with(&words));
+            assert!(read || ACTS.contains(&verb.as_str()), "`{verb}` is in no list of this test");
+        }
+    }
+}
 
 #[test]
 fn a_record_is_shown_in_words_and_in_json_by_the_same_names() {
@@ -212,8 +273,8 @@ fn a_use_that_never_left_is_not_called_used() {
     let house = House::new();
     // Nobody listens there.
     let port = marque_testkit::proc::free_port().unwrap();
-    let origin = format!("http://127.0.0.1:{port}");
-    let pin = format!("127.0.0.1:{port}=127.0.0.1");
+    let origin = format!("http://api.test:{port}");
+    let pin = format!("api.test:{port}=127.0.0.1");
     house.add_credential("api", &canary("api"), &["--service", "http", "--host", &origin, "--place", "bearer", "--pin", &pin]);
     let exit = run(&house, &format!("http GET on {origin}/**"), &format!("curl -sS {origin}/a; curl -sS {origin}/b; true"));
     assert!(exit.stderr.contains("Used        nothing"), "{exit:?}");
