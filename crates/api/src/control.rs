@@ -32,6 +32,24 @@ pub struct Status {
     /// Who outside was shown the journal, and how far. Empty: nobody.
     #[serde(default)]
     pub witnesses: Vec<WitnessView>,
+    /// From where the journal was read when this authority started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartView>,
+}
+
+/// From where a journal was read when it was opened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StartView {
+    /// Records that it had.
+    pub records: u64,
+    /// Records that were read and applied.
+    pub replayed: u64,
+    /// The first record that was not in the snapshot that it went on from; none where it began with the first record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<u64>,
+    /// Snapshots that it did not go on from, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passed_over: Vec<String>,
 }
 
 /// One way to open the seal.

@@ -111,6 +111,7 @@ pub struct Authority {
     mark: Mutex<MarkFile>,
     pub(crate) runtime: tokio::runtime::Handle,
     unremembered: bool,
+    recovery: marque_store::Recovery,
 }
 
 impl Authority {
@@ -181,6 +182,7 @@ impl Authority {
             index,
             heads,
             unremembered: unmarked && recovery.records > 0,
+            recovery,
             options,
         });
         Ok(authority)
@@ -237,6 +239,12 @@ impl Authority {
     #[must_use]
     pub const fn unremembered(&self) -> bool {
         self.unremembered
+    }
+
+    /// From where the journal was read when it was opened.
+    #[must_use]
+    pub const fn recovery(&self) -> &marque_store::Recovery {
+        &self.recovery
     }
 
     /// The roots that were added to the system's, as PEM.

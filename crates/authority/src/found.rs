@@ -65,6 +65,7 @@ fn parts(event: Event) -> Parts {
             Parts { service: Some(e.service), detail: Some(format!("{} v{} in {}", e.name, e.version, e.environment)), ..none }
         }
         Event::Apply(e) => Parts { detail: Some(format!("{} {}", e.what, e.name)), ..none },
+        Event::JournalSnapshot(e) => Parts { detail: Some(format!("of {} records", e.seq)), ..none },
         Event::AuthorityStart(e) => Parts { detail: Some(format!("{} epoch {}", e.version, e.epoch)), ..none },
         _ => none,
     }

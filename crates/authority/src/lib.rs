@@ -43,6 +43,7 @@ pub mod services;
 mod sessions;
 mod settle;
 pub mod signer;
+mod snapshot;
 mod tasks;
 mod teardown;
 mod used;

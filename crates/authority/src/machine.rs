@@ -1,12 +1,13 @@
 //! The fold as the journal's committer sees it: judge, encode with backlinks, apply.
 
+use crate::snapshot;
 use marque_journal::record::{Backlink, Digest, KeyKind, Mode as RecordMode, Record, RecordHead};
 use marque_journal::segment::Opening;
-use marque_model::event::Draft;
+use marque_model::event::{Draft, JournalSnapshot};
 use marque_model::{Event, Mode, Refusal, State};
 use marque_store::index::KeyOf;
 use marque_store::sealed::OpeningKey;
-use marque_store::{FrameSink, Machine, ReplayError, Urgency};
+use marque_store::{Announcement, FrameSink, Frozen, Machine, ReplayError, Urgency};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,17 +44,25 @@ impl From<Draft> for Entry {
 }
 
 /// A backlink's key: kind, and id with its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(u8, [u8; 16], u8);
 
 impl Key {
-    fn new(kind: u8, id: &[u8]) -> Self {
+    pub(crate) fn new(kind: u8, id: &[u8]) -> Self {
         let mut out = [0u8; 16];
         let len = id.len().min(16);
         if let (Some(to), Some(from)) = (out.get_mut(..len), id.get(..len)) {
             to.copy_from_slice(from);
         }
         Self(kind, out, len as u8)
+    }
+
+    pub(crate) const fn kind(&self) -> u8 {
+        self.0
+    }
+
+    pub(crate) fn id(&self) -> &[u8] {
+        self.1.get(..usize::from(self.2)).unwrap_or_default()
     }
 
     /// The key as a search names it.
@@ -281,6 +290,39 @@ impl Machine for Fold {
         let mut state = self.state.write();
         let bytes = record.body().len() + 200;
         state.apply(&draft, record.seq(), record.head().time_ms, bytes).map_err(|e| fail(e.to_string()))
+    }
+
+    fn freeze(&self) -> Option<Frozen> {
+        // Copied under the lock, encoded by whoever writes it: the committer waits for the copy alone.
+        let (state, heads) = (self.state.read().clone(), self.heads.read().clone());
+        Some(Box::new(move || snapshot::encode(&state, &heads)))
+    }
+
+    fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ReplayError> {
+        let (mut state, heads) = match state {
+            Some(bytes) => snapshot::decode(bytes).map_err(ReplayError)?,
+            None => (State::new(), HashMap::new()),
+        };
+        let mut present = self.state.write();
+        state.session_journal_bytes_max = present.session_journal_bytes_max;
+        *present = state;
+        *self.heads.write() = heads;
+        Ok(())
+    }
+
+    fn announce(announcement: Announcement) -> Option<Entry> {
+        let Announcement { seq, digest } = announcement;
+        Some(Draft::new(JournalSnapshot { seq, digest }).into())
+    }
+
+    fn announced(record: &Record<'_>) -> Option<Announcement> {
+        if record.kind() != JournalSnapshot::KIND {
+            return None;
+        }
+        match Event::decode(record.kind(), record.body()) {
+            Ok(Event::JournalSnapshot(JournalSnapshot { seq, digest })) => Some(Announcement { seq, digest }),
+            _ => None,
+        }
     }
 
     fn durable(&mut self, _next_seq: u64) {}

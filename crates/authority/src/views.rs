@@ -3,7 +3,7 @@
 use crate::authority::Authority;
 use crate::leaf::Leaf;
 use crate::Error;
-use marque_api::control::{SessionView, Status, Why};
+use marque_api::control::{SessionView, StartView, Status, Why};
 use marque_api::{Code, Problem};
 use marque_model::{Phase, SessionId};
 use std::sync::Arc;
@@ -32,6 +32,17 @@ impl Authority {
             seal: Vec::new(),
             indexed: self.index.progress().applied,
             witnesses: self.witnesses.views(self.journal.size()),
+            start: Some(self.start_view()),
+        }
+    }
+
+    fn start_view(&self) -> StartView {
+        let found = self.recovery();
+        StartView {
+            records: found.records,
+            replayed: found.replayed,
+            snapshot: found.snapshot,
+            passed_over: found.passed_over.clone(),
         }
     }
 

@@ -156,6 +156,9 @@ async fn run(options: Options, stream: UnixStream, paths: &Paths) -> Outcome {
             say("finding: nothing in the state directory remembers this journal: an older copy could not be told from the newest");
             say("help: run `marque audit verify --against FILE` with a checkpoint or receipt that somebody kept");
         }
+        for why in &authority.recovery().passed_over {
+            say(&format!("finding: a snapshot was not used, which costs a longer start and nothing else: {why}"));
+        }
         for trouble in authority.witness_troubles() {
             say(&format!("finding: {trouble}"));
         }

@@ -5,7 +5,7 @@ use crate::connect::{block_on, client, open, status as ask_status};
 use crate::out::{Failure, Outcome, plain, print, print_as, print_json, say};
 use crate::paths::Paths;
 use hyper::Method;
-use marque_api::control::{Found, Search, SearchPage, SessionEnd, SessionView, Statement, Why};
+use marque_api::control::{Found, Search, SearchPage, SessionEnd, SessionView, StartView, Statement, Why};
 use marque_client::Client;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -25,8 +25,23 @@ pub(crate) fn status(global: &Global) -> Outcome {
         return Ok(ExitCode::SUCCESS);
     }
     print(&format!("records {} · live sessions {}", status.records, status.sessions));
+    if let Some(start) = &status.start {
+        print(&started(start));
+        for why in &start.passed_over {
+            print(&format!("snapshot not used: {}", plain(why)));
+        }
+    }
     crate::witness::print_all(&status);
     Ok(ExitCode::SUCCESS)
+}
+
+/// From where the journal was read.
+fn started(start: &StartView) -> String {
+    let StartView { records, replayed, snapshot, .. } = start;
+    match snapshot {
+        Some(seq) => format!("started from the snapshot at record {seq}: {replayed} of {records} records read"),
+        None => format!("started from the first record: {replayed} records read"),
+    }
 }
 
 /// Nothing but the seal: no act that widens authority follows.

@@ -95,7 +95,7 @@ impl State {
                     }
                 }
             },
-            Event::UseDenied(_) | Event::HostPassed(_) | Event::Erased(_) => {}
+            Event::UseDenied(_) | Event::HostPassed(_) | Event::Erased(_) | Event::JournalSnapshot(_) => {}
         }
         Ok(())
     }
@@ -121,11 +121,16 @@ impl State {
 
     /// The last hop of a chain as it was at `time_ms`. Replay happens long after a link's end.
     fn hop_then(&self, parent: Option<&str>, link: &str, time_ms: u64) -> Result<Hop, Refusal> {
+        self.hop_at(parent, link, Some(time_ms / 1000))
+    }
+
+    /// The last hop of a chain; without a time, whenever that was.
+    pub(crate) fn hop_at(&self, parent: Option<&str>, link: &str, at_s: Option<u64>) -> Result<Hop, Refusal> {
         let key = self.root_key.as_ref().ok_or(Refusal::Sequence("the journal has no root key"))?;
         let above = parent.map(|p| self.lineage(p)).unwrap_or_default();
         let mut texts: Vec<&str> = above.iter().rev().map(|l| &*l.text).collect();
         texts.push(link);
-        let lineage = verify_offline_at(&texts, std::slice::from_ref(key), Some(time_ms / 1000), &Rules::for_auditor())
+        let lineage = verify_offline_at(&texts, std::slice::from_ref(key), at_s, &Rules::for_auditor())
             .map_err(|e| Refusal::Link(e.to_string()))?;
         lineage.hops().last().cloned().ok_or(Refusal::Sequence("a chain without links"))
     }

@@ -63,6 +63,17 @@ impl Budget {
         Self { limits, spent: Spent::default(), window_ms: VecDeque::new() }
     }
 
+    /// A budget as it was; `None` where its window is not one that these limits leave behind.
+    pub(crate) fn resumed(limits: Limits, spent: Spent, window_ms: VecDeque<u64>) -> Option<Self> {
+        let most = limits.rate.map_or(0, |rate| rate.uses.min(RATE_USES_MAX).max(1));
+        let ascends = window_ms.iter().zip(window_ms.iter().skip(1)).all(|(a, b)| a <= b);
+        (window_ms.len() as u64 <= most && ascends).then_some(Self { limits, spent, window_ms })
+    }
+
+    pub(crate) const fn window_ms(&self) -> &VecDeque<u64> {
+        &self.window_ms
+    }
+
     /// What was used.
     #[must_use]
     pub const fn spent(&self) -> Spent {

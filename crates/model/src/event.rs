@@ -377,6 +377,14 @@ events! {
         /// How many.
         2 count: u32,
     }
+    /// The state before a record was written to a file, from which a start may go on. A file that no record announces is
+    /// worth nothing.
+    JournalSnapshot = "journal.snapshot" {
+        /// Sequence of the first record that is not in it.
+        1 seq: u64,
+        /// SHA-256 of the file.
+        2 digest: [u8; 32],
+    }
 }
 
 /// One thing to be appended, with what must hold at that moment. What must hold is judged by the single committer and

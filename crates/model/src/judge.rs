@@ -134,7 +134,11 @@ impl State {
             Event::AuthorityStart(event) if event.epoch != self.epoch.saturating_add(1) => {
                 Err(Refusal::Sequence("the epoch does not follow"))
             }
+            Event::JournalSnapshot(event) if event.seq > self.next_seq => {
+                Err(Refusal::Sequence("a snapshot of what is not there yet"))
+            }
             Event::AuthorityStart(_)
+            | Event::JournalSnapshot(_)
             | Event::Apply(_)
             | Event::UseDenied(_)
             | Event::Tainted(_)

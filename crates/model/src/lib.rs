@@ -25,6 +25,7 @@ pub mod lease;
 pub mod limits;
 pub mod registry;
 pub mod session;
+pub mod snapshot;
 pub mod state;
 pub mod target;
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// One link of a live session.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkState {
     /// Its name.
     pub jti: Arc<str>,
@@ -139,7 +139,7 @@ pub struct OpenUse {
 }
 
 /// The whole state.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Bytes of journal that one session may cause. Judged by, never replayed.
     pub session_journal_bytes_max: u64,

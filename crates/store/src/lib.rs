@@ -8,7 +8,8 @@
 //!
 //! **Invariants.** I1, I7, I10: what was acknowledged is on the disk, and a failed write or sync ends the process instead of
 //! being tried again. Recovery drops nothing but a last batch nobody was told of. C8: a draft is judged against everything
-//! before it by the one committer. A secret's plaintext is never in a file, an error or a log.
+//! before it by the one committer. A snapshot is never believed against the journal:
+//! none that is missing, altered or planted changes the state that a start comes to. A secret's plaintext is never in a file, an error or a log.
 //!
 //! **Entry points.** [`FileJournal::open`], [`Journal::append`], [`Journal::receipt`], [`MarkFile`], [`sealed::SecretStore`],
 //! [`seal::SealFile`], [`index::IndexWriter`].
@@ -27,7 +28,7 @@ pub mod sealed;
 
 pub use files::{
     Ack, AppendError, CheckpointSigner, Fatal, FileJournal, Inclusion, Journal, KeySigner, OnFatal, OpenError, Opening,
-    Options, ReadError, Records, Recovery, Remember, Remembered, SignError, SignedHead,
+    Options, ReadError, Records, Recovery, Remember, Remembered, SignError, SignedHead, snapshot_again,
 };
-pub use machine::{FrameSink, Machine, ReplayError, SinkError, Urgency};
+pub use machine::{Announcement, FrameSink, Frozen, Machine, ReplayError, SinkError, Urgency};
 pub use mark::{Mark, MarkError, MarkFile};

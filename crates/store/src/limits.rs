@@ -50,6 +50,13 @@ pub const TILE_LOAD_EVENTS: u64 = 1_024;
 /// Distance between two entries of the in-memory index, bytes of a segment.
 pub const INDEX_STEP_BYTES: u32 = 16 * 1024;
 
+/// Longest snapshot file, bytes. A state that needs more is not written: a start then reads the records.
+pub const SNAPSHOT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Snapshots that are kept: the newest, and one before it should the newest not be believed.
+pub const SNAPSHOTS_KEPT: usize = 2;
+/// Most snapshots that a start looks at before it reads every record.
+pub const SNAPSHOTS_TRIED: usize = 4;
+
 /// Memory of the search index for pages, KiB.
 pub const INDEX_PAGE_CACHE_KIB: i64 = 16 * 1024;
 

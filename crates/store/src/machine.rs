@@ -34,8 +34,44 @@ pub trait Machine: Send + 'static {
     /// When the record does not follow from the state; the journal is then not opened.
     fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError>;
 
+    /// Takes the state as it is now, to be encoded by another thread while this one goes on; `None` when this machine keeps no
+    /// snapshots. Called when the next record begins a segment, with everything before it durable.
+    fn freeze(&self) -> Option<Frozen> {
+        None
+    }
+
+    /// Puts an encoded state in the place of the present one; `None` stands for the state before the first record.
+    ///
+    /// # Errors
+    /// When the bytes are not a state; the present one is then as it was.
+    fn restore(&mut self, _state: Option<&[u8]>) -> Result<(), ReplayError> {
+        Err(ReplayError("this machine keeps no snapshots".to_owned()))
+    }
+
+    /// The draft that makes a snapshot count.
+    fn announce(_announcement: Announcement) -> Option<Self::Draft> {
+        None
+    }
+
+    /// What a record announces, if it does.
+    fn announced(_record: &Record<'_>) -> Option<Announcement> {
+        None
+    }
+
     /// Everything below `next_seq` is durable: the moment to publish a snapshot to readers. Acknowledgements follow.
     fn durable(&mut self, next_seq: u64);
+}
+
+/// A state that was taken: gives its bytes.
+pub type Frozen = Box<dyn FnOnce() -> Vec<u8> + Send>;
+
+/// What a record says of a snapshot. Nothing else makes a file one that is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Announcement {
+    /// The first record that is not in it.
+    pub seq: u64,
+    /// SHA-256 of the file.
+    pub digest: Hash,
 }
 
 /// What becomes of a draft when the disk is all but full.

@@ -65,6 +65,8 @@ pub fn fail_point_of(path: &str, step: &str) {
     let file = path.rsplit('/').next().unwrap_or(path);
     // The name of a mark is the instance's id.
     let file = if file.ends_with(".mark") { "mark" } else { file };
+    // That of a snapshot is its segment's number.
+    let file = if file.ends_with(".snap") { "snapshot" } else { file };
     fail_point(&format!("{file}.{step}"));
 }
 

@@ -2,7 +2,7 @@
 
 use super::{line, text};
 use marque_model::registry::{Pattern, Selector};
-use marque_model::{AskId, CredentialId, Event, InstanceId, LeaseId, Scheme, SessionId, SubjectId, Target};
+use marque_model::{AskId, CredentialId, Event, InstanceId, LeaseId, Scheme, SessionId, State, SubjectId, Target};
 
 /// The kind on the first line, then the body; without a line, the body of every kind. A body that is read is the same bytes when
 /// it is written.
@@ -19,6 +19,13 @@ pub(crate) fn event(input: &[u8]) {
             event.encode_body(&mut again);
             assert_eq!(again, body, "{kind}");
         }
+    }
+}
+
+/// A state that is read is the same bytes when it is written.
+pub(crate) fn snapshot(input: &[u8]) {
+    if let Ok(state) = State::decode(input) {
+        assert_eq!(state.encode(), input);
     }
 }
 

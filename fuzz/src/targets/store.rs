@@ -32,3 +32,10 @@ pub(crate) fn secrets(input: &[u8]) {
         let _ = SecretStore::open(disk, "file", [7; 16], Box::new(|out| out.fill(9)));
     }
 }
+
+/// What is announced by its hash is what is read: the target asks for one encoding of one value.
+pub(crate) fn snapshot(input: &[u8]) {
+    if let Some(again) = marque_store::snapshot_again(input) {
+        assert_eq!(again, input);
+    }
+}

@@ -189,6 +189,7 @@ async fn status(control: &Arc<Control>, inside: bool) -> Answer {
         indexed: 0,
         seal,
         witnesses: Vec::new(),
+        start: None,
     })
 }
 

@@ -257,6 +257,9 @@ fn points() -> (BTreeSet<String>, BTreeSet<String>) {
         // A later start that finds open sessions, and one that finds a torn end.
         let mut serve = world.spawn(&[("MARQUE_FAIL_TRACE", path.to_str().unwrap())]);
         opened(&local, &serve);
+        let start = local.get("/v1/status").unwrap()["start"].clone();
+        assert!(start["snapshot"].is_u64(), "a start after a load goes on from a snapshot: {start}");
+        assert!(start["replayed"].as_u64() < start["records"].as_u64(), "{start}");
         assert!(open_sessions(&local, &world.acks).is_some());
         serve.kill();
         serve.wait(LONG).unwrap();

@@ -153,7 +153,23 @@ pub struct Registry {
     index: Option<Arc<Index>>,
 }
 
+/// What it is asked follows from the entries.
+impl PartialEq for Registry {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
+}
+impl Eq for Registry {}
+
 impl Registry {
+    /// A registry of these entries.
+    pub(crate) fn of(entries: BTreeMap<Selector, String>) -> Self {
+        let entry = |(selector, environment): (Selector, String)| (selector.clone(), Arc::new(Entry { selector, environment }));
+        let mut this = Self { entries: entries.into_iter().map(entry).collect(), index: None };
+        this.compile();
+        this
+    }
+
     /// Every entry, by kind, service and name.
     pub fn entries(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.entries.values()

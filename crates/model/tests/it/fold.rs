@@ -140,7 +140,7 @@ fn child(world: &World, parent: &str, n: u8, limits: &str) -> marque_chain::Link
     derive(&above, request, &holder(1), world.now_ms / 1000, &leaf(n)).unwrap()
 }
 
-fn register(world: &mut World, parent: u8, n: u8, limits: &str) -> Result<u64, Refusal> {
+pub(crate) fn register(world: &mut World, parent: u8, n: u8, limits: &str) -> Result<u64, Refusal> {
     let text = world.state.link(&leaf(parent)).unwrap().text.to_string();
     let link = child(world, &text, n, limits);
     let event = LinkRegister {

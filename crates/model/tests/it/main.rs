@@ -4,4 +4,5 @@
 mod codec;
 mod fold;
 mod registry;
+mod snapshot;
 mod world;

@@ -14,6 +14,8 @@ pub(crate) struct World {
     pub(crate) state: State,
     pub(crate) now_ms: u64,
     pub(crate) root: SigningKey,
+    /// Every event that was let in, with its sequence and time: the journal.
+    pub(crate) log: Vec<(Draft, u64, u64)>,
 }
 
 pub(crate) fn session(n: u8) -> SessionId {
@@ -42,7 +44,7 @@ pub(crate) fn grant(limits: &str) -> Grant {
 impl World {
     pub(crate) fn new() -> Self {
         let root = SigningKey::from_seed(&[1; 32]).unwrap();
-        let mut this = Self { state: State::new(), now_ms: T0_MS, root };
+        let mut this = Self { state: State::new(), now_ms: T0_MS, root, log: Vec::new() };
         let init = InstanceInit {
             instance: InstanceId::from_bytes([5; 16]),
             root_key: *this.root.public().as_bytes(),
@@ -70,6 +72,7 @@ impl World {
         self.state.judge(&draft, self.now_ms)?;
         let seq = self.state.next_seq;
         self.state.apply(&draft, seq, self.now_ms, 500)?;
+        self.log.push((draft, seq, self.now_ms));
         Ok(seq)
     }
 
@@ -109,21 +112,36 @@ impl World {
         self.open_with(n, link.compact(), ttl_s)
     }
 
+    pub(crate) fn open_named(&mut self, id: SessionId, jti: &str, limits: &str, ttl_s: u64) -> Result<u64, Refusal> {
+        let mut claims = self.claims(1, vec![grant(limits)], Limits::NONE, ttl_s);
+        claims.jti = jti.into();
+        if let Some(session) = &mut claims.session {
+            session.id = id.to_string();
+        }
+        let link = marque_chain::sign_root(&claims, &self.root).unwrap();
+        let event = self.opening(jti, link.compact(), ttl_s);
+        self.append(Draft::new(event).in_session(id, Mode::Enforce))
+    }
+
     pub(crate) fn open_with(&mut self, n: u8, link: &str, ttl_s: u64) -> Result<u64, Refusal> {
-        let event = SessionOpen {
+        let event = self.opening(&leaf(n), link, ttl_s);
+        self.append(Draft::new(event).in_session(session(n), Mode::Enforce))
+    }
+
+    fn opening(&self, jti: &str, link: &str, ttl_s: u64) -> SessionOpen {
+        SessionOpen {
             human: SubjectId::from_bytes([7; 16]),
             proof: HumanProof::Asserted,
             agent: "agent".into(),
             environment: "staging".into(),
             grade: Grade::D,
             not_after_ms: (self.now_ms / 1000 + ttl_s) * 1000,
-            jti: leaf(n).to_string(),
+            jti: jti.to_owned(),
             task: None,
             policy: None,
             accepted: vec![],
             link: link.into(),
-        };
-        self.append(Draft::new(event).in_session(session(n), Mode::Enforce))
+        }
     }
 
     pub(crate) fn intent(n: u8, bytes: u64, ask: Option<AskId>) -> Draft {

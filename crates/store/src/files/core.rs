@@ -1,6 +1,7 @@
 //! The committer's work on one batch: judge, write once, sync once, tell. Without a thread, so that a simulation can drive it.
 
 use super::intake::Shared;
+use super::snapshot::{Job, Place};
 use super::space::{Space, segment_path};
 use super::{AppendError, Fatal, Options};
 use crate::disk::DiskFile;
@@ -126,10 +127,26 @@ impl<M: Machine> Core<M> {
         };
         let Some(file) = self.space.adopt(&header, urgency > Urgency::Ordinary)? else { return Ok(false) };
         let size = file.len().map_err(Fatal::io("cannot read the length of", segment_path(number)))?;
+        self.freeze(&header);
         self.tip = header.hash();
         self.writer.enter_segment(self.tip);
         self.segment = Segment { file, number, at: HEADER_BYTES as u64, size };
         Ok(true)
+    }
+
+    /// Takes the state as it is before the segment that begins. It is encoded and written by the integrator.
+    fn freeze(&self, next: &SegmentHeader) {
+        let Some(frozen) = self.machine.freeze() else { return };
+        let mut intake = self.shared.intake();
+        let place = Place {
+            instance: next.instance,
+            number: next.number,
+            time_ms: self.time_ms,
+            previous: next.previous,
+            tree: intake.tree.clone(),
+            levels: intake.partial.clone(),
+        };
+        intake.snapshot = Some(Job { place, frozen });
     }
 
     fn write(&mut self) -> Result<(), Fatal> {

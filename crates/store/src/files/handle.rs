@@ -1,5 +1,6 @@
 //! What the rest of the program holds of an open journal.
 
+use super::earlier::Earlier;
 use super::checkpoint::{SignError, SignedHead};
 use super::core::{Ack, Core, Pending};
 use super::intake::{Pace, Shared};
@@ -23,6 +24,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) enum Command<M: Machine> {
     Append(Pending<M>),
+    /// A snapshot is to be announced.
+    Look,
     Close,
 }
 
@@ -285,11 +288,13 @@ impl Drop for Ending {
 const COMMITTER: &str = "marque-commit";
 const INTEGRATOR: &str = "marque-tiles";
 const ALLOCATOR: &str = "marque-space";
+const READER: &str = "marque-earlier";
 
-/// Starts the three threads.
+/// Starts the threads: three, and where a snapshot was gone on from, one that reads what lies before it and ends.
 pub(crate) fn start<M: Machine>(
     core: Core<M>,
     integrator: Integrator,
+    earlier: Option<Earlier>,
     lock: Box<dyn Send + Sync>,
 ) -> Result<Journal<M>, OpenError> {
     let (sender, receiver) = mpsc::channel(core.options.queue_drafts);
@@ -307,14 +312,26 @@ pub(crate) fn start<M: Machine>(
         age: std::time::Duration::from_millis(core.options.checkpoint_age_ms),
         gap: std::time::Duration::from_millis(core.options.checkpoint_gap_ms),
     };
-    let [committer, tiles, allocator] = [COMMITTER, INTEGRATOR, ALLOCATOR].map(ending);
+    let [committer, tiles, allocator, reader] = [COMMITTER, INTEGRATOR, ALLOCATOR, READER].map(ending);
     let work_space = space.clone();
     let mut integrator = integrator;
-    let threads = vec![
+    let (weak, shared_to_announce) = (sender.downgrade(), shared.clone());
+    integrator.announce = Box::new(move |announcement| {
+        shared_to_announce.intake().announcement = Some(announcement);
+        if let Some(sender) = weak.upgrade() {
+            // A committer whose queue is full is awake.
+            let _ = sender.try_send(Command::Look);
+        }
+    });
+    let mut threads = vec![
         spawn(tiles, move || integrator.run(pace))?,
         spawn(allocator, move || work_space.run())?,
         spawn(committer, move || commit(core, receiver))?,
     ];
+    if let Some(earlier) = earlier {
+        let to_read = shared.clone();
+        threads.push(spawn(reader, move || earlier.run(&to_read))?);
+    }
     Ok(Journal { sender, shared, threads: Arc::new(Threads(Mutex::new(threads))) })
 }
 
@@ -364,12 +381,18 @@ fn commit<M: Machine>(mut core: Core<M>, mut receiver: mpsc::Receiver<Command<M>
         for command in received.drain(..) {
             match command {
                 Command::Append(pending) => queue.push_back(pending),
+                Command::Look => {}
                 Command::Close => {
                     open = false;
                     // Whoever is behind this is answered `Closed`; whoever is before it is recorded.
                     receiver.close();
                 }
             }
+        }
+        // It has no place in the queue, so that no load keeps it out.
+        let announcement = core.shared.intake().announcement.take();
+        if let Some(draft) = announcement.and_then(M::announce) {
+            queue.push_front(Pending { draft, reply: None });
         }
         core.run_batch(&mut queue)?;
     }

@@ -2,10 +2,12 @@
 
 use super::Fatal;
 use super::checkpoint::{SignError, SignedHead};
-use super::levels::Snapshot;
+use super::levels::{Levels, Snapshot};
 use super::linger::Linger;
 use super::reader::Reader;
+use super::snapshot::Job;
 use crate::disk::Disk;
+use crate::machine::Announcement;
 use marque_journal::merkle::{Hash, Tree};
 use marque_journal::tile::TILE_HEIGHT;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -20,6 +22,12 @@ pub(crate) type CheckpointReply = oneshot::Sender<Result<Arc<SignedHead>, SignEr
 #[derive(Default)]
 pub(crate) struct Intake {
     pub tree: Tree,
+    /// Hashes of that tree's tiles that are not full.
+    pub partial: Levels,
+    /// A snapshot that is to be written; a newer one takes its place.
+    pub snapshot: Option<Job>,
+    /// What the committer is to announce.
+    pub announcement: Option<Announcement>,
     rows: Vec<RowHash>,
     /// Size of the tree when the integrator last took.
     taken: u64,
@@ -39,6 +47,7 @@ pub(crate) struct Taken {
     pub tree: Tree,
     pub rows: Vec<RowHash>,
     pub demands: Vec<(u64, CheckpointReply)>,
+    pub snapshot: Option<Job>,
     pub closing: bool,
 }
 
@@ -72,7 +81,7 @@ pub(crate) fn push_leaf(tree: &mut Tree, leaf: Hash, mut row: impl FnMut(RowHash
 }
 
 impl Shared {
-    pub(crate) fn new(disk: Arc<dyn Disk>, reader: Reader, tree: Tree) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, reader: Reader, tree: Tree, partial: Levels) -> Self {
         let size = tree.size();
         Self {
             disk,
@@ -81,7 +90,7 @@ impl Shared {
             head: watch::Sender::new(None),
             snapshot: RwLock::default(),
             linger: Linger::default(),
-            intake: Mutex::new(Intake { taken: size, tree, ..Intake::default() }),
+            intake: Mutex::new(Intake { taken: size, tree, partial, ..Intake::default() }),
             changed: Condvar::new(),
         }
     }
@@ -96,7 +105,10 @@ impl Shared {
         let intake = &mut *guard;
         let before = intake.tree.size().saturating_sub(intake.taken);
         for leaf in leaves {
-            push_leaf(&mut intake.tree, *leaf, |row| intake.rows.push(row))?;
+            push_leaf(&mut intake.tree, *leaf, |row| {
+                intake.partial.roll(row);
+                intake.rows.push(row);
+            })?;
         }
         let after = intake.tree.size().saturating_sub(intake.taken);
         if after > 0 && intake.since.is_none() {
@@ -186,13 +198,23 @@ impl Intake {
         Some(by_age.min((last + pace.gap).saturating_duration_since(now)))
     }
 
+    pub(crate) const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     fn take(&mut self) -> Taken {
         self.taken = self.tree.size();
         self.since = None;
         let size = self.tree.size();
         let (ready, later) = std::mem::take(&mut self.demands).into_iter().partition(|(wanted, _)| *wanted <= size);
         self.demands = later;
-        Taken { tree: self.tree.clone(), rows: std::mem::take(&mut self.rows), demands: ready, closing: self.closing }
+        Taken {
+            tree: self.tree.clone(),
+            rows: std::mem::take(&mut self.rows),
+            demands: ready,
+            snapshot: self.snapshot.take(),
+            closing: self.closing,
+        }
     }
 }
 
@@ -204,7 +226,7 @@ mod tests {
     #[test]
     fn the_committer_waits_for_the_integrator_beyond_the_lag_and_not_before() {
         let disk = Arc::new(SimDisk::new(1));
-        let shared = Shared::new(disk.clone(), Reader::new(disk, 512), Tree::new());
+        let shared = Shared::new(disk.clone(), Reader::new(disk, 512), Tree::new(), Levels::default());
         // Nobody takes: up to the limit it returns all the same.
         shared.integrate(&[[1; 32]; 8], 8, 4).unwrap();
         std::thread::scope(|scope| {

@@ -5,9 +5,11 @@ use super::intake::{Pace, Shared, Taken};
 use super::levels::{Levels, Snapshot};
 use super::proofs::Hashes;
 use super::reader::Records;
+use super::snapshot::{Job, prune, snapshot_path};
 use super::{Fatal, ReadError};
 use crate::disk::{is_no_space, parent, replace_file, write_new};
 use crate::limits::{TILE_CLOSE_SYNC, TILE_LOAD_EVENTS, TILE_SYNC_PATIENCE};
+use crate::machine::Announcement;
 use marque_journal::checkpoint::Checkpoint;
 use marque_journal::merkle::{Tree, consistency_proof, empty_root};
 use marque_journal::tile::{Row, TILE_WIDTH, Tile, new_tiles, push_entry};
@@ -47,6 +49,8 @@ pub(crate) struct Integrator {
     /// Partial tiles of the checkpoint before the last, and of the last.
     partials: [Vec<Tile>; 2],
     last: Checkpoint,
+    /// Hands an announcement to the committer, without waiting: the committer may wait for the integrator.
+    pub announce: Box<dyn FnMut(Announcement) + Send>,
 }
 
 enum StepError {
@@ -81,6 +85,7 @@ impl Integrator {
             unsynced: Vec::new(),
             partials: [Vec::new(), Vec::new()],
             last: last.unwrap_or(nothing),
+            announce: Box::new(|_| ()),
         }
     }
 
@@ -135,7 +140,26 @@ impl Integrator {
             };
             let _ = reply.send(answer);
         }
+        // On a full disk there is no snapshot this time.
+        if let Some(job) = taken.snapshot.filter(|_| progress == Progress::Done) {
+            self.write_snapshot(job).or_else(forgive_full_disk)?;
+        }
         Ok(if waiting { Progress::Stalled } else { Progress::Done })
+    }
+
+    /// Makes a snapshot durable, behind the tiles that a start from it builds on.
+    fn write_snapshot(&mut self, job: Job) -> Result<(), Fatal> {
+        if self.synced < job.place.tree.size() {
+            self.sync_tiles()?;
+        }
+        let number = job.place.number;
+        let Some((bytes, announcement)) = job.encode() else { return Ok(()) };
+        let (disk, path) = (self.shared.disk.as_ref(), snapshot_path(number));
+        replace_file(disk, &path, &bytes).map_err(Fatal::io("cannot write", path.as_str()))?;
+        prune(disk, number);
+        fail_point("snapshot.pruned");
+        (self.announce)(announcement);
+        Ok(())
     }
 
     /// Brings the tiles to the tree's size.

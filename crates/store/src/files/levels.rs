@@ -38,6 +38,38 @@ impl Levels {
         Self((0..=MAX_TILE_LEVEL).map(|level| Level { first: first(level), hashes: Vec::new() }).collect())
     }
 
+    /// The rows of a tree of `size` leaves; `None` when they are not as long as they have to be.
+    pub(crate) fn of_size(size: u64, rows: Vec<Vec<Hash>>) -> Option<Self> {
+        let mut levels = Self::from_size(size);
+        if rows.len() != levels.0.len() {
+            return None;
+        }
+        for ((level, row), hashes) in (0u32..).zip(&mut levels.0).zip(rows) {
+            let whole = size.checked_shr(level * u32::from(TILE_HEIGHT)).unwrap_or(0);
+            if hashes.len() as u64 != whole - row.first {
+                return None;
+            }
+            row.hashes = hashes;
+        }
+        Some(levels)
+    }
+
+    /// The hashes that are held, row by row.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &[Hash]> {
+        self.0.iter().map(|row| row.hashes.as_slice())
+    }
+
+    /// Adds the next hash of a row, and forgets each tile as it becomes full.
+    pub(crate) fn roll(&mut self, hash: RowHash) {
+        self.push(hash);
+        if let Some(row) = self.0.get_mut(usize::from(hash.0))
+            && row.hashes.len() >= usize::from(TILE_WIDTH)
+        {
+            row.first += row.hashes.len() as u64;
+            row.hashes.clear();
+        }
+    }
+
     /// Adds the next hash of a row; those before the first tile that is held are left out.
     pub(crate) fn push(&mut self, (level, index, hash): RowHash) {
         if let Some(row) = self.0.get_mut(usize::from(level))

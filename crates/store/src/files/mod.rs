@@ -3,6 +3,7 @@
 //! ```text
 //! lock                    held while it is open
 //! journal/00000000.seg  segments, preallocated
+//! journal/00000001.snap   the state before that segment; derived, believed when a record announces it
 //! journal/spare, reserve  space taken before it is needed
 //! tile/…                  C2SP tlog-tiles; derived, written again after a crash
 //! journal/checkpoint      the last signed checkpoint
@@ -10,6 +11,7 @@
 
 mod checkpoint;
 mod core;
+mod earlier;
 mod error;
 mod handle;
 mod intake;
@@ -20,7 +22,11 @@ mod options;
 mod proofs;
 mod reader;
 mod recovery;
+mod replay;
+mod snapshot;
 mod space;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;
 
@@ -31,17 +37,19 @@ pub use handle::{Inclusion, Journal};
 pub use options::{OnFatal, Options};
 pub use reader::Records;
 pub use recovery::Recovery;
+pub use snapshot::snapshot_again;
 
 use self::core::{Core, Segment};
 use crate::disk::{Disk, RealDisk, read_file};
 use crate::limits::SMALL_FILE_BYTES;
 use crate::machine::Machine;
 use crate::mark::Mark;
+use earlier::Earlier;
 use intake::Shared;
 use integrate::{CHECKPOINT, Integrator, SYNCED};
-use levels::Levels;
 use marque_journal::checkpoint::Checkpoint;
-use marque_journal::merkle::Tree;
+use levels::Levels;
+use marque_journal::merkle::{Tree, leaf_hash};
 use marque_journal::note::Note;
 use marque_journal::segment::{BatchWriter, HEADER_BYTES, SegmentHeader};
 use marque_switch::guard_off;
@@ -86,7 +94,7 @@ impl FileJournal {
     /// [`OpenError`].
     pub fn open_on<M: Machine>(disk: Arc<dyn Disk>, opening: Opening<M>) -> Result<(Journal<M>, Recovery), OpenError> {
         let parts = assemble(disk, opening)?;
-        let journal = handle::start(parts.core, parts.integrator, parts.lock)?;
+        let journal = handle::start(parts.core, parts.integrator, parts.earlier, parts.lock)?;
         Ok((journal, parts.recovery))
     }
 }
@@ -95,6 +103,7 @@ impl FileJournal {
 pub(crate) struct Parts<M: Machine> {
     pub core: Core<M>,
     pub integrator: Integrator,
+    pub earlier: Option<Earlier>,
     pub recovery: Recovery,
     pub lock: Box<dyn Send + Sync>,
 }
@@ -122,7 +131,6 @@ pub(crate) fn assemble<M: Machine>(disk: Arc<dyn Disk>, opening: Opening<M>) -> 
     }
     let synced = synced_size(disk.as_ref())?;
     let reader = Reader::new(disk.clone(), options.index_step_bytes);
-    let mut levels = Levels::from_size(synced);
     let replay = Replay {
         disk: disk.as_ref(),
         instance,
@@ -130,19 +138,17 @@ pub(crate) fn assemble<M: Machine>(disk: Arc<dyn Disk>, opening: Opening<M>) -> 
         expected,
         machine: &mut machine,
         reader: &reader,
-        rows: &mut |row| levels.push(row),
-        tree: Tree::new(),
-        time_ms: 0,
+        synced,
     };
-    let Replayed { report, tree, last, tip } = replay.run()?;
+    let Replayed { report, tree, levels, partial, last, tip, earlier } = replay.run()?;
     let space = Arc::new(Space::open(disk.clone(), &options)?);
     let (segment, tip) = match last {
         Some((file, number, at, size)) => (Segment { file, number, at, size }, tip),
         None => first_segment(&space, instance)?,
     };
-    let shared = Arc::new(Shared::new(disk, reader, tree.clone()));
+    let shared = Arc::new(Shared::new(disk, reader, tree.clone(), partial));
     // More tiles than records cannot come from us: write them all again.
-    let synced = if synced <= tree.size() { synced } else { 0 };
+    let (synced, levels) = if synced <= tree.size() { (synced, levels) } else { (0, every_level(&shared.reader)?) };
     let mut integrator = Integrator::new(shared.clone(), signer, synced, last_signed, options.tile_sync_events);
     integrator.levels = levels;
     integrator.step(shared.take()).map_err(|fatal| OpenError::Io { path: fatal.path, source: fatal.source })?;
@@ -151,7 +157,18 @@ pub(crate) fn assemble<M: Machine>(disk: Arc<dyn Disk>, opening: Opening<M>) -> 
     let time_ms = report.time_ms;
     let answers = Vec::new();
     let core = Core { machine, clock, options, shared, space, instance, segment, writer, tip, time_ms, answers };
-    Ok(Parts { core, integrator, recovery: report, lock })
+    Ok(Parts { core, integrator, earlier, recovery: report, lock })
+}
+
+/// The hashes of all tiles, from the records.
+fn every_level(reader: &Reader) -> Result<Levels, OpenError> {
+    let (mut tree, mut levels) = (Tree::new(), Levels::default());
+    for record in Records::new(reader, 0) {
+        let fault = |error| OpenError::Io { path: DIR.to_owned(), source: std::io::Error::other(error) };
+        let (_, record) = record.map_err(fault)?;
+        intake::push_leaf(&mut tree, leaf_hash(&record), |row| levels.push(row)).map_err(|_| OpenError::Option("records"))?;
+    }
+    Ok(levels)
 }
 
 fn first_segment(space: &Space, instance: [u8; 16]) -> Result<(Segment, [u8; 32]), OpenError> {

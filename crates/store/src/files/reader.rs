@@ -3,8 +3,9 @@
 use super::ReadError;
 use super::space::segment_path;
 use crate::disk::Disk;
+use crate::limits::SEGMENT_BYTES_MAX;
 use marque_journal::merkle::Hash;
-use marque_journal::segment::{BATCH_HEADER_BYTES, Batch, Frame, Opening, Scan, SegmentHeader, Tail};
+use marque_journal::segment::{BATCH_HEADER_BYTES, Batch, Frame, HEADER_BYTES, Opening, Scan, SegmentHeader, Tail};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -16,8 +17,24 @@ struct Chunk {
     offset: u32,
 }
 
+/// A segment that was not read at start. Where its batches are is found when somebody asks for one of its records.
+#[derive(Debug)]
+struct Before {
+    first_seq: u64,
+    found: Option<Arc<Chunks>>,
+}
+
+/// Chunks of one segment, and where the last of them ends.
+#[derive(Debug)]
+struct Chunks {
+    list: Vec<Chunk>,
+    end: u32,
+}
+
 #[derive(Debug, Default)]
 struct Map {
+    /// By number: those whose records lie before the chunks.
+    before: Vec<Before>,
     chunks: Vec<Chunk>,
     /// Where the durable part of each segment ends.
     ends: Vec<u32>,
@@ -42,6 +59,12 @@ struct Piece {
 impl Reader {
     pub(crate) fn new(disk: Arc<dyn Disk>, step_bytes: u32) -> Self {
         Self { disk, step_bytes, map: RwLock::default() }
+    }
+
+    /// Forgets everything, and begins behind the segments that begin with these records.
+    pub(crate) fn begin(&self, before: Vec<u64>) {
+        let before = before.into_iter().map(|first_seq| Before { first_seq, found: None }).collect();
+        *self.map.write().unwrap_or_else(PoisonError::into_inner) = Map { before, ..Map::default() };
     }
 
     /// Notes a batch that is durable now. Batches come in order.
@@ -91,20 +114,7 @@ impl Reader {
 
     /// The chunk a record is in.
     fn piece(&self, seq: u64) -> Result<Piece, ReadError> {
-        let (chunk, end) = {
-            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-            if seq >= map.size {
-                return Err(ReadError::NotFound(seq));
-            }
-            let after = map.chunks.partition_point(|chunk| chunk.first_seq <= seq);
-            let chunk =
-                after.checked_sub(1).and_then(|index| map.chunks.get(index)).copied().ok_or(ReadError::NotFound(seq))?;
-            let end = match map.chunks.get(after) {
-                Some(next) if next.segment == chunk.segment => next.offset,
-                _ => map.ends.get(chunk.segment as usize).copied().unwrap_or(chunk.offset),
-            };
-            (chunk, end)
-        };
+        let (chunk, end) = self.find(seq)?;
         let path = segment_path(chunk.segment);
         let mut bytes = vec![0; end.saturating_sub(chunk.offset) as usize];
         let read = self.disk.open(&path).and_then(|file| file.read_exact_at(&mut bytes, u64::from(chunk.offset)));
@@ -113,6 +123,76 @@ impl Reader {
             Err(source) => Err(ReadError::Io { path, source }),
         }
     }
+}
+
+impl Reader {
+    /// Where a record is: its chunk, and where that ends.
+    fn find(&self, seq: u64) -> Result<(Chunk, u32), ReadError> {
+        let (number, found) = {
+            let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+            if seq >= map.size {
+                return Err(ReadError::NotFound(seq));
+            }
+            let last_end = |chunk: &Chunk| map.ends.get(chunk.segment as usize).copied();
+            if let Some(found) = pick(&map.chunks, seq, last_end) {
+                return Ok(found);
+            }
+            let number = map.before.partition_point(|before| before.first_seq <= seq).checked_sub(1);
+            let number = number.ok_or(ReadError::NotFound(seq))?;
+            (number, map.before.get(number).and_then(|before| before.found.clone()))
+        };
+        let found = match found {
+            Some(found) => found,
+            None => self.look_into(number)?,
+        };
+        pick(&found.list, seq, |_| Some(found.end)).ok_or(ReadError::NotFound(seq))
+    }
+
+    /// Finds the batches of a segment that was not read at start, once.
+    fn look_into(&self, number: usize) -> Result<Arc<Chunks>, ReadError> {
+        let segment = u32::try_from(number).map_err(|_| ReadError::Range)?;
+        let path = segment_path(segment);
+        let read = self.disk.open(&path).and_then(|file| {
+            let mut bytes = vec![0; usize::try_from(file.len()?.min(SEGMENT_BYTES_MAX)).unwrap_or_default()];
+            file.read_exact_at(&mut bytes, 0).map(|()| bytes)
+        });
+        let bytes = read.map_err(|source| ReadError::Io { path: path.clone(), source })?;
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(before) = map.before.get_mut(number) else { return Err(ReadError::Range) };
+        let found = chunks_of(&bytes, segment, before.first_seq, self.step_bytes).ok_or(ReadError::Damaged(path))?;
+        let found = Arc::new(found);
+        before.found = Some(found.clone());
+        Ok(found)
+    }
+}
+
+/// The chunk that a record is in, and where it ends.
+fn pick(chunks: &[Chunk], seq: u64, last_end: impl Fn(&Chunk) -> Option<u32>) -> Option<(Chunk, u32)> {
+    let after = chunks.partition_point(|chunk| chunk.first_seq <= seq);
+    let chunk = *chunks.get(after.checked_sub(1)?)?;
+    let end = match chunks.get(after) {
+        Some(next) if next.segment == chunk.segment => next.offset,
+        _ => last_end(&chunk).unwrap_or(chunk.offset),
+    };
+    Some((chunk, end))
+}
+
+/// The chunks of a whole segment, as the headers of its batches delimit them; `None` when they do not follow each other.
+fn chunks_of(bytes: &[u8], segment: u32, first_seq: u64, step_bytes: u32) -> Option<Chunks> {
+    let (mut list, mut at, mut least_seq) = (Vec::<Chunk>::new(), HEADER_BYTES, first_seq);
+    // Zeroes follow the last batch: its payload is never empty.
+    while let Some((payload, first_seq)) = bytes.get(at..).and_then(delimit).filter(|(payload, _)| *payload > 0) {
+        if first_seq < least_seq {
+            return None;
+        }
+        least_seq = first_seq;
+        let offset = u32::try_from(at).ok()?;
+        if list.last().is_none_or(|last| offset.saturating_sub(last.offset) >= step_bytes) {
+            list.push(Chunk { first_seq, segment, offset });
+        }
+        at = at.checked_add(BATCH_HEADER_BYTES)?.checked_add(payload).filter(|end| *end <= bytes.len())?;
+    }
+    Some(Chunks { list, end: u32::try_from(at).ok()? })
 }
 
 impl Piece {

@@ -3,8 +3,8 @@
 use super::core::{Answer, Pending};
 use super::*;
 use crate::disk::sim::{SimDisk, Trouble};
-use crate::machine::{FrameSink, ReplayError, Urgency};
-use marque_journal::cbor::{Reader as Cbor, Writer};
+use crate::machine::{Announcement, FrameSink, Frozen, ReplayError, Urgency};
+use marque_journal::cbor::{CborError, Reader as Cbor, Writer};
 use marque_journal::merkle::{Hash, leaf_hash, root_at};
 use marque_journal::note::Ed25519Signer;
 use marque_journal::record::{Record, RecordHead, decode};
@@ -12,21 +12,46 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use tokio::sync::oneshot;
 
-const INSTANCE: [u8; 16] = [9; 16];
+pub(super) const INSTANCE: [u8; 16] = [9; 16];
 const LIMIT: u64 = 40;
 
 /// Counters that may not pass a limit.
 #[derive(Default)]
-struct Counters {
-    used: BTreeMap<u64, u64>,
-    published: u64,
+pub(super) struct Counters {
+    pub(super) used: BTreeMap<u64, u64>,
+    pub(super) published: u64,
 }
 
-struct Use {
+pub(super) struct Use {
     key: u64,
     amount: u64,
     urgency: Urgency,
     padding: usize,
+    announces: Option<Announcement>,
+}
+
+const ANNOUNCED: &str = "toy.snapshot";
+
+impl Counters {
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut w = Writer::new(&mut out);
+        w.array(self.used.len());
+        for (key, used) in &self.used {
+            w.array(2).uint(*key).uint(*used);
+        }
+        out
+    }
+
+    fn read(bytes: &[u8]) -> Result<BTreeMap<u64, u64>, CborError> {
+        let mut r = Cbor::new(bytes);
+        let mut used = BTreeMap::new();
+        for _ in 0..r.array()? {
+            r.array()?;
+            used.insert(r.uint()?, r.uint()?);
+        }
+        r.end().map(|()| used)
+    }
 }
 
 impl Machine for Counters {
@@ -34,6 +59,12 @@ impl Machine for Counters {
     type Refusal = u64;
 
     fn commit(&mut self, seq: u64, now_ms: u64, draft: &mut Use, out: &mut FrameSink<'_>) -> Result<(), u64> {
+        if let Some(Announcement { seq: of, digest }) = draft.announces {
+            let mut body = Vec::new();
+            Writer::new(&mut body).map(2).uint(1).uint(of).uint(2).bytes(&digest);
+            let head = RecordHead { seq, time_ms: now_ms, kind: ANNOUNCED, ..RecordHead::default() };
+            return out.append(&head, &body, &[]).map(|_| ()).map_err(|_| u64::MAX);
+        }
         let used = self.used.entry(draft.key).or_default();
         if *used + draft.amount > LIMIT {
             return Err(*used);
@@ -50,7 +81,33 @@ impl Machine for Counters {
         draft.urgency
     }
 
+    fn freeze(&self) -> Option<Frozen> {
+        let bytes = self.bytes();
+        Some(Box::new(move || bytes))
+    }
+
+    fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ReplayError> {
+        self.used = match state {
+            Some(bytes) => Self::read(bytes).map_err(|error| ReplayError(error.to_string()))?,
+            None => BTreeMap::new(),
+        };
+        Ok(())
+    }
+
+    fn announce(announcement: Announcement) -> Option<Use> {
+        Some(Use { key: 0, amount: 0, urgency: Urgency::Ordinary, padding: 0, announces: Some(announcement) })
+    }
+
+    fn announced(record: &Record<'_>) -> Option<Announcement> {
+        let mut r = Cbor::new(record.body());
+        let read = (|| Ok::<_, CborError>((r.map()?, r.uint()?, r.uint()?, r.uint()?, r.byte_array()?)))();
+        read.ok().filter(|_| record.kind() == ANNOUNCED).map(|(_, _, seq, _, digest)| Announcement { seq, digest })
+    }
+
     fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
+        if record.kind() == ANNOUNCED {
+            return Ok(());
+        }
         let mut r = Cbor::new(record.body());
         let fields = (|| {
             r.map()?;
@@ -99,16 +156,17 @@ fn small() -> Options {
     }
 }
 
-struct World {
+pub(super) struct World {
     random: u64,
+    announced: Arc<Mutex<Vec<Announcement>>>,
     signer: SignerState,
-    acknowledged: Vec<Hash>,
+    pub(super) acknowledged: Vec<Hash>,
     refused: u64,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
-        Self { random: seed ^ 0x5eed, signer: SignerState::default(), acknowledged: Vec::new(), refused: 0 }
+    pub(super) fn new(seed: u64) -> Self {
+        Self { random: seed ^ 0x5eed, announced: Arc::default(), signer: SignerState::default(), acknowledged: Vec::new(), refused: 0 }
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -116,18 +174,18 @@ impl World {
         (self.random >> 33) % bound
     }
 
-    fn mark(&self) -> Option<Mark> {
+    pub(super) fn mark(&self) -> Option<Mark> {
         let leaf_hash = *self.acknowledged.last()?;
         Some(Mark { instance: INSTANCE, seq: self.acknowledged.len() as u64 - 1, leaf_hash, checkpoint: None })
     }
 
-    fn open(&self, disk: &SimDisk, mark: Option<Mark>) -> Result<Parts<Counters>, OpenError> {
+    pub(super) fn open(&self, disk: &SimDisk, mark: Option<Mark>) -> Result<Parts<Counters>, OpenError> {
         self.open_with(small(), disk, mark)
     }
 
-    fn open_with(&self, options: Options, disk: &SimDisk, mark: Option<Mark>) -> Result<Parts<Counters>, OpenError> {
+    pub(super) fn open_with(&self, options: Options, disk: &SimDisk, mark: Option<Mark>) -> Result<Parts<Counters>, OpenError> {
         let times = std::cell::Cell::new(1_000u64);
-        assemble(
+        let mut parts = assemble(
             Arc::new(disk.clone()),
             Opening {
                 options,
@@ -141,14 +199,26 @@ impl World {
                 signer: self.signer.signer(),
                 machine: Counters::default(),
             },
-        )
+        )?;
+        // What the thread would hand to the committer's queue.
+        self.announced.lock().unwrap().clear();
+        let announced = self.announced.clone();
+        parts.integrator.announce = Box::new(move |announcement| {
+            announced.lock().unwrap().push(announcement);
+        });
+        Ok(parts)
     }
 
     /// One batch; acknowledgements are noted in order.
-    fn batch(&mut self, parts: &mut Parts<Counters>, padding: usize) -> Result<(), Fatal> {
+    pub(super) fn batch(&mut self, parts: &mut Parts<Counters>, padding: usize) -> Result<(), Fatal> {
         let count = 1 + self.below(12);
         let mut waiting = Vec::new();
         let mut queue = VecDeque::new();
+        for announcement in std::mem::take(&mut *self.announced.lock().unwrap()) {
+            let (reply, answer) = oneshot::channel::<Answer<Counters>>();
+            queue.push_back(Pending { draft: Counters::announce(announcement).unwrap(), reply: Some(reply) });
+            waiting.push(answer);
+        }
         for _ in 0..count {
             let (reply, answer) = oneshot::channel::<Answer<Counters>>();
             let draft = Use {
@@ -156,6 +226,7 @@ impl World {
                 amount: 1 + self.below(3),
                 urgency: Urgency::Ordinary,
                 padding: self.below(1 + padding as u64) as usize,
+                announces: None,
             };
             queue.push_back(Pending { draft, reply: Some(reply) });
             waiting.push(answer);
@@ -195,7 +266,7 @@ impl World {
     }
 
     /// Everything acknowledged is there, in its place, and nothing passed its limit.
-    fn check(&mut self, parts: &Parts<Counters>) {
+    pub(super) fn check(&mut self, parts: &Parts<Counters>) {
         let records: Vec<Vec<u8>> = Records::new(&parts.core.shared.reader, 0).map(|record| record.unwrap().1).collect();
         assert_eq!(records.len() as u64, parts.recovery.records);
         assert!(records.len() >= self.acknowledged.len(), "an acknowledged record is lost");
@@ -210,6 +281,14 @@ impl World {
         }
         // A batch that was durable but not answered when the power went is part of the state from now on, and as firm as any.
         self.acknowledged = records.iter().map(|record| leaf_hash(record)).collect();
+        let mut from_the_first = Counters::default();
+        for record in &records {
+            from_the_first.replay(&decode(record).unwrap()).unwrap();
+        }
+        assert_eq!(parts.core.machine.used, from_the_first.used, "the state is that of every record");
+        let mut tree = Tree::new();
+        self.acknowledged.iter().for_each(|leaf| tree.push(*leaf, |_, _, _| ()).unwrap());
+        assert_eq!(parts.core.shared.intake().tree, tree);
         assert!(parts.core.machine.used.values().all(|used| *used <= LIMIT));
         assert_eq!(parts.core.machine.published, parts.recovery.records);
         // The tiles lead to the same root as the records, whatever the crash left of them.
@@ -233,10 +312,10 @@ fn seeds() -> std::ops::Range<u64> {
 }
 
 /// Lives through several crashes on one disk.
-fn one_seed(seed: u64) -> (u64, u64) {
+fn one_seed(seed: u64) -> (u64, u64, u64) {
     let mut world = World::new(seed);
     let mut disk = SimDisk::new(seed);
-    let (mut dropped, mut fatals) = (0, 0);
+    let (mut dropped, mut fatals, mut resumed) = (0, 0, 0);
     // Long records in some runs, so that segments are left behind.
     let padding = if seed.is_multiple_of(4) { 8_000 } else { 200 };
     for _life in 0..4 {
@@ -249,6 +328,7 @@ fn one_seed(seed: u64) -> (u64, u64) {
         disk.plan(trouble);
         if let Ok(mut parts) = world.open(&disk, world.mark()) {
             dropped += u64::from(parts.recovery.dropped.is_some());
+            resumed += u64::from(parts.recovery.snapshot.is_some());
             world.check(&parts);
             fatals += u64::from(world.run(&mut parts, padding).is_err());
         }
@@ -261,32 +341,35 @@ fn one_seed(seed: u64) -> (u64, u64) {
     disk = disk.reboot();
     let parts = world.open(&disk, world.mark()).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     dropped += u64::from(parts.recovery.dropped.is_some());
+    resumed += u64::from(parts.recovery.snapshot.is_some());
     world.check(&parts);
-    (dropped, fatals)
+    (dropped, fatals, resumed)
 }
 
 #[test]
 fn no_acknowledged_record_is_lost_whatever_the_disk_does() {
     let range = seeds();
     let (count, start) = (range.end - range.start, range.start);
-    let results: Vec<(u64, u64)> = std::thread::scope(|scope| {
+    let results: Vec<(u64, u64, u64)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..4)
             .map(|worker| {
                 scope.spawn(move || {
                     (0..count)
                         .filter(|i| i % 4 == worker)
                         .map(|i| one_seed(start + i))
-                        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+                        .fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2))
                 })
             })
             .collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
-    let (dropped, fatals) = results.iter().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let (dropped, fatals, resumed) = results.iter().fold((0, 0, 0), |a, b| (a.0 + b.0, a.1 + b.1, a.2 + b.2));
+    println!("{count} seeds: {dropped} torn batches, {fatals} failures, {resumed} starts from a snapshot");
     // The simulation would prove nothing if it did not tear and fail.
     if count >= 1_000 {
         assert!(dropped >= 50, "only {dropped} torn batches");
         assert!(fatals >= 500, "only {fatals} failures");
+        assert!(resumed >= 200, "only {resumed} starts from a snapshot");
     }
 }
 
@@ -425,7 +508,7 @@ fn a_missing_segment_is_told() {
 fn submit(parts: &mut Parts<Counters>, urgency: Urgency) -> Answer<Counters> {
     parts.core.machine.used.clear();
     let (reply, mut answer) = oneshot::channel::<Answer<Counters>>();
-    let draft = Use { key: 1, amount: 1, urgency, padding: 8_000 };
+    let draft = Use { key: 1, amount: 1, urgency, padding: 8_000, announces: None };
     parts.core.run_batch(&mut VecDeque::from([Pending { draft, reply: Some(reply) }])).unwrap();
     let taken = parts.core.shared.take();
     parts.integrator.step(taken).unwrap();

@@ -6,4 +6,5 @@ mod index;
 mod journal;
 mod marks;
 mod sealed;
+mod snapshots;
 mod toy;

@@ -5,7 +5,7 @@ use marque_journal::checkpoint::Checkpoint;
 use marque_journal::note::{Ed25519Signer, SignatureType, VerifierKey};
 use marque_journal::record::{Record, RecordHead};
 use marque_journal::segment::Opening as TextOpening;
-use marque_store::{CheckpointSigner, FrameSink, KeySigner, Machine, Opening, Options, ReplayError, Urgency};
+use marque_store::{Announcement, CheckpointSigner, FrameSink, Frozen, KeySigner, Machine, Opening, Options, ReplayError, Urgency};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,8 @@ pub const INSTANCE: [u8; 16] = [4; 16];
 #[derive(Default)]
 pub struct Approvals {
     pub limit: u64,
+    /// Whether the state is kept in snapshots, which puts their announcements between the drafts.
+    pub snapshots: bool,
     pub used: BTreeMap<u64, u64>,
     pub published: Arc<AtomicU64>,
 }
@@ -24,11 +26,14 @@ pub struct Spend {
     pub padding: usize,
     pub essential: bool,
     pub opening: Option<([u8; 12], Vec<u8>)>,
+    pub announces: Option<Announcement>,
 }
+
+const ANNOUNCED: &str = "toy.snapshot";
 
 impl Spend {
     pub fn of(approval: u64) -> Self {
-        Self { approval, padding: 600, essential: false, opening: None }
+        Self { approval, padding: 600, essential: false, opening: None, announces: None }
     }
 }
 
@@ -40,6 +45,12 @@ impl Machine for Approvals {
     type Refusal = Spent;
 
     fn commit(&mut self, seq: u64, now_ms: u64, draft: &mut Spend, out: &mut FrameSink<'_>) -> Result<(), Spent> {
+        if let Some(Announcement { seq: of, digest }) = draft.announces {
+            let mut body = Vec::new();
+            Writer::new(&mut body).map(2).uint(1).uint(of).uint(2).bytes(&digest);
+            let head = RecordHead { seq, time_ms: now_ms, kind: ANNOUNCED, ..RecordHead::default() };
+            return out.append(&head, &body, &[]).map(|_| ()).map_err(|_| Spent);
+        }
         let used = self.used.entry(draft.approval).or_default();
         if *used >= self.limit {
             return Err(Spent);
@@ -61,7 +72,49 @@ impl Machine for Approvals {
         if draft.essential { Urgency::Vital } else { Urgency::Ordinary }
     }
 
+    fn freeze(&self) -> Option<Frozen> {
+        let used = self.used.clone();
+        let frozen: Frozen = Box::new(move || {
+            let mut out = Vec::new();
+            let mut w = Writer::new(&mut out);
+            w.array(used.len());
+            for (key, used) in &used {
+                w.uint(*key).uint(*used);
+            }
+            out
+        });
+        self.snapshots.then_some(frozen)
+    }
+
+    fn restore(&mut self, state: Option<&[u8]>) -> Result<(), ReplayError> {
+        self.used.clear();
+        let Some(bytes) = state else { return Ok(()) };
+        let mut r = Reader::new(bytes);
+        for _ in 0..r.array().map_err(|e| ReplayError(e.to_string()))? {
+            let (key, used) = (r.uint().unwrap(), r.uint().unwrap());
+            self.used.insert(key, used);
+        }
+        Ok(())
+    }
+
+    fn announce(announcement: Announcement) -> Option<Spend> {
+        Some(Spend { announces: Some(announcement), ..Spend::of(0) })
+    }
+
+    fn announced(record: &Record<'_>) -> Option<Announcement> {
+        let mut r = Reader::new(record.body());
+        (record.kind() == ANNOUNCED).then(|| {
+            r.map().and_then(|_| r.uint()).unwrap();
+            let seq = r.uint().unwrap();
+            r.uint().unwrap();
+            Announcement { seq, digest: r.byte_array().unwrap() }
+        })
+    }
+
     fn replay(&mut self, record: &Record<'_>) -> Result<(), ReplayError> {
+        if record.kind() == ANNOUNCED {
+            return Ok(());
+        }
         let mut r = Reader::new(record.body());
         let approval = r.map().and_then(|_| r.uint()).and_then(|_| r.uint()).map_err(|e| ReplayError(e.to_string()))?;
         *self.used.entry(approval).or_default() += 1;
