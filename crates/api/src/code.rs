@@ -136,6 +136,8 @@ codes! {
     TAKEN = 5114, 409, "another authority has the data directory";
     /// Others may enter the data directory.
     EXPOSED = 5115, 403, "the data directory is open to other users";
+    /// A human who is to be erased is still in use.
+    HUMAN_IN_USE = 5116, 409, "the human still has live sessions or open questions";
     /// The journal, a proof or a signature does not verify.
     TAMPERED = 6101, 500, "the journal does not verify";
     /// Records that no outside witness has seen.

@@ -506,6 +506,34 @@ pub struct ApprovalAnswer {
     pub ttl_s: u64,
 }
 
+/// One human, as the journal knows him.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HumanView {
+    /// Pseudonym.
+    pub human: String,
+    /// `known` or `erased`.
+    pub state: String,
+    /// Number of the operating system's user, where it is one and he was not erased.
+    pub uid: Option<u32>,
+    /// Records that are his.
+    pub records: u64,
+    /// The newest of them.
+    pub newest: Option<u64>,
+    /// His sessions that are not closed.
+    pub sessions: Vec<String>,
+    /// Questions of these sessions that nobody answered.
+    pub questions: Vec<String>,
+    /// The record of his erasure.
+    pub erased: Option<u64>,
+}
+
+/// `POST /v1/humans/{pseudonym}/erase`. Cannot be undone.
+#[derive(Serialize, Deserialize)]
+pub struct HumanErase {
+    /// The passphrase.
+    pub passphrase: String,
+}
+
 /// `POST /v1/policies`. An act that widens authority: a pack may replace a stricter one.
 #[derive(Serialize, Deserialize)]
 pub struct PolicyApply {

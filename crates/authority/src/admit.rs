@@ -8,6 +8,7 @@ use crate::contain::{Chosen, contain, note};
 use crate::environments::{self, Belongs};
 pub use crate::intended::{Brings, Meaning, Request, Shown};
 use crate::leaf::{Candidate, Leaf, Road};
+use crate::recorded::Recorded;
 use crate::settle::NOT_SENT;
 pub use crate::settle::Settled;
 use crate::limits;
@@ -286,7 +287,7 @@ impl Authority {
             draft.policy_seq = Some(held.policy_seq);
             draft.facts_uses = held.counted.then_some(held.moment.uses);
         }
-        self.with_opening(draft, leaf.human, marque_model::event::field::URL, &request.uri)
+        self.with_opening(draft, leaf.human, marque_model::event::field::URL, &Recorded::of(&request.uri))
     }
 
     async fn append_intent(&self, leaf: &Arc<Leaf>, entry: Entry) -> Result<u64, Stop> {
@@ -323,7 +324,7 @@ impl Authority {
 
 fn plan(leaf: &Leaf, road: &Road, request: &Request, chosen: &Chosen<'_>) -> Vec<Planned> {
     let credential = request.brings.account(chosen.candidate);
-    let binding = Binding { session: leaf.session, leaf: &leaf.jti, credential };
+    let binding = Binding { session: leaf.session, leaf: &leaf.jti, credential, key: &leaf.digest_key };
     let one = |(meaning, grant): (&Meaning, &Option<u32>)| {
         let action = action(leaf, road, request, meaning);
         let digest = action.digest(&binding).0;

@@ -5,6 +5,7 @@ use crate::admit::{Meaning, Request};
 use crate::authority::Authority;
 use crate::decide::{Question, Refusing};
 use crate::leaf::{Leaf, Road};
+use crate::recorded::Recorded;
 use crate::{Error, limits, random};
 use marque_api::control::{ApprovalAnswer, ApprovalView};
 use marque_api::problem::Retry;
@@ -222,7 +223,7 @@ impl Authority {
             expires_ms,
         };
         let draft = Draft::new(event).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone());
-        let entry = self.with_opening(draft, leaf.human, field::SUMMARY, &shown.request);
+        let entry = self.with_opening(draft, leaf.human, field::SUMMARY, &Recorded::of(&shown.request));
         match self.journal.append(entry).await {
             Ok(_) => {}
             Err(AppendError::Refused(Refusal::Quota("ASKS_OPEN_PER_SESSION_MAX"))) => {

@@ -103,6 +103,8 @@ pub struct Authority {
     pub(crate) statement_ready: tokio::sync::Notify,
     /// Held from reading a credential's version to its record: the sealed row and the record are of one addition.
     pub(crate) changing_credentials: tokio::sync::Mutex<()>,
+    /// Held from the record of an erasure until nothing is left.
+    pub(crate) erasing: tokio::sync::Mutex<()>,
     /// Held from the record of a pack until the pack is in force.
     pub(crate) changing_policies: tokio::sync::Mutex<()>,
     pub(crate) witnesses: crate::witnesses::Witnesses,
@@ -175,6 +177,7 @@ impl Authority {
             statements: Mutex::default(),
             statement_ready: tokio::sync::Notify::new(),
             changing_credentials: tokio::sync::Mutex::default(),
+            erasing: tokio::sync::Mutex::default(),
             changing_policies: tokio::sync::Mutex::default(),
             witnesses,
             mark: Mutex::new(mark),
@@ -222,6 +225,7 @@ impl Authority {
             self.append(Draft::new(marque_model::event::Apply { what, name, digest }).into()).await?;
         }
         self.check_secrets()?;
+        self.finish_erasures().await?;
         for session in left {
             self.bury(session).await?;
         }

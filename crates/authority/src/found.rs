@@ -66,6 +66,7 @@ fn parts(event: Event) -> Parts {
         }
         Event::Apply(e) => Parts { detail: Some(format!("{} {}", e.what, e.name)), ..none },
         Event::JournalSnapshot(e) => Parts { detail: Some(format!("of {} records", e.seq)), ..none },
+        Event::Erased(e) => Parts { count: Some(e.count.into()), ..none },
         Event::AuthorityStart(e) => Parts { detail: Some(format!("{} epoch {}", e.version, e.epoch)), ..none },
         _ => none,
     }

@@ -50,6 +50,8 @@ pub struct Road {
 pub struct Leaf {
     /// Its session.
     pub session: SessionId,
+    /// Key of its actions' digests; an opening of the session's first record holds it.
+    pub(crate) digest_key: [u8; 32],
     /// Number of this leaf in this process.
     pub key: u64,
     /// Name of its link.

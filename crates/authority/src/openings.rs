@@ -2,6 +2,7 @@
 
 use crate::authority::Authority;
 use crate::machine::{Entry, OpenText};
+use crate::recorded::Recorded;
 use crate::signer::{RemoteWrap, SignerClient};
 use crate::{Error, random};
 use marque_detect::Secret;
@@ -15,6 +16,8 @@ use std::sync::Arc;
 
 /// Name of the secrets file in the data directory.
 const FILE: &str = "secrets.db";
+/// Rows of operating system users: this, and the user's number.
+const HUMANS: &str = "human/uid/";
 /// Bytes of salt before the text of an opening.
 pub(crate) const SALT_BYTES: usize = 32;
 /// Bytes of an encryption's nonce.
@@ -25,6 +28,10 @@ pub(crate) struct Vault {
     store: SecretStore,
     wrap: RemoteWrap,
     subjects: HashMap<[u8; 16], Arc<OpeningKey>>,
+}
+
+fn row_of(uid: u32) -> String {
+    format!("{HUMANS}{uid}")
 }
 
 fn failed(error: SealedError) -> Error {
@@ -48,6 +55,7 @@ impl Vault {
         self.store.row_hash(id, version).ok()
     }
 
+    /// The key of a subject's text, where there is one. What looks at text makes no key: it would be one of an erased subject.
     fn subject(&mut self, subject: [u8; 16]) -> Result<Arc<OpeningKey>, Error> {
         if let Some(key) = self.subjects.get(&subject) {
             return Ok(key.clone());
@@ -55,6 +63,49 @@ impl Vault {
         let key = Arc::new(self.store.opening_key(&mut self.wrap, subject).map_err(failed)?);
         self.subjects.insert(subject, key.clone());
         Ok(key)
+    }
+
+    /// The pseudonym of an operating system user, made where there is none, with the key of his text.
+    fn human(&mut self, uid: u32) -> Result<[u8; 16], Error> {
+        let id = row_of(uid);
+        let subject = match self.pseudonym(&id)? {
+            Some(subject) => subject,
+            None => {
+                let fresh = random::bytes::<16>()?;
+                self.store.put(&mut self.wrap, &id, 1, &Secret::new(fresh.to_vec())).map_err(failed)?;
+                fresh
+            }
+        };
+        self.store.make_opening_key(&mut self.wrap, subject).map_err(failed)?;
+        Ok(subject)
+    }
+
+    fn pseudonym(&mut self, id: &str) -> Result<Option<[u8; 16]>, Error> {
+        let Ok(hash) = self.store.row_hash(id, 1) else { return Ok(None) };
+        let found = self.store.get(&mut self.wrap, id, 1, &hash).map_err(failed)?;
+        <[u8; 16]>::try_from(found.expose()).map(Some).map_err(|_| Error::Secrets("a pseudonym is damaged".into()))
+    }
+
+    /// Every operating system user that has a pseudonym.
+    pub(crate) fn humans(&mut self) -> Result<Vec<(u32, SubjectId)>, Error> {
+        let uids: Vec<u32> = self.store.list().filter_map(|(id, _)| id.strip_prefix(HUMANS)?.parse().ok()).collect();
+        let mut humans = Vec::with_capacity(uids.len());
+        for uid in uids {
+            humans.extend(self.pseudonym(&row_of(uid))?.map(|subject| (uid, SubjectId::from_bytes(subject))));
+        }
+        Ok(humans)
+    }
+
+    /// Whether anything is left of a subject: the key of his text, or the row with his name.
+    pub(crate) fn knows(&self, subject: SubjectId, humans: &[(u32, SubjectId)]) -> bool {
+        self.store.has_subject(*subject.as_bytes()) || humans.iter().any(|(_, known)| *known == subject)
+    }
+
+    /// Destroys the key of a subject's text and the row with his name, in one step.
+    pub(crate) fn erase(&mut self, subject: SubjectId) -> Result<(), Error> {
+        let rows: Vec<String> = self.humans()?.into_iter().filter(|(_, known)| *known == subject).map(|(uid, _)| row_of(uid)).collect();
+        self.subjects.remove(subject.as_bytes());
+        self.store.erase_subject(*subject.as_bytes(), &rows).map(drop).map_err(failed)
     }
 }
 
@@ -86,29 +137,30 @@ impl Authority {
     }
 
     /// The pseudonym of an operating system user, made at his first act. Name and pseudonym are in the secrets file, so
-    /// that forgetting the row forgets the name.
+    /// that forgetting the row forgets the name. One that was erased is not given again.
     pub(crate) async fn subject_of(self: &Arc<Self>, uid: u32) -> Result<SubjectId, Error> {
-        let this = self.clone();
-        let work = move || {
-            let vault = &mut *this.secrets.lock();
-            let id = format!("human/uid/{uid}");
-            let subject = match vault.store.row_hash(&id, 1) {
-                Ok(hash) => vault.store.get(&mut vault.wrap, &id, 1, &hash).map_err(failed)?,
-                Err(_) => {
-                    let fresh = Secret::new(random::bytes::<16>()?.to_vec());
-                    vault.store.put(&mut vault.wrap, &id, 1, &fresh).map_err(failed)?;
-                    fresh
-                }
-            };
-            let bytes = <[u8; 16]>::try_from(subject.expose()).map_err(|_| Error::Secrets("a pseudonym is damaged".into()))?;
-            vault.subject(bytes)?;
-            Ok(SubjectId::from_bytes(bytes))
-        };
-        tokio::task::spawn_blocking(work).await.map_err(|e| Error::Secrets(e.to_string()))?
+        loop {
+            let subject = self.with_vault(move |vault| vault.human(uid)).await.map(SubjectId::from_bytes)?;
+            if !self.state.read().erased.contains_key(&subject) {
+                return Ok(subject);
+            }
+            // Between the record of an erasure and its end. The next turn makes a new one.
+            self.with_vault(move |vault| vault.erase(subject)).await?;
+        }
+    }
+
+    /// Works with the secrets file off the tasks' threads.
+    pub(crate) async fn with_vault<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vault) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let secrets = self.secrets.clone();
+        let done = tokio::task::spawn_blocking(move || work(&mut secrets.lock())).await;
+        done.map_err(|e| Error::Secrets(e.to_string()))?
     }
 
     /// The same draft, with text that is committed to and can be erased.
-    pub(crate) fn with_opening(&self, draft: Draft, subject: SubjectId, id: u64, text: &str) -> Entry {
+    pub(crate) fn with_opening(&self, draft: Draft, subject: SubjectId, id: u64, text: &Recorded<'_>) -> Entry {
         self.add_opening(draft.into(), subject, id, text)
     }
 
@@ -117,13 +169,13 @@ impl Authority {
         draft: Draft,
         subject: SubjectId,
         id: u64,
-        text: &str,
+        text: &Recorded<'_>,
         salt: [u8; SALT_BYTES],
     ) -> Entry {
         self.add_salted(draft.into(), subject, id, text, salt)
     }
 
-    pub(crate) fn add_opening(&self, entry: Entry, subject: SubjectId, id: u64, text: &str) -> Entry {
+    pub(crate) fn add_opening(&self, entry: Entry, subject: SubjectId, id: u64, text: &Recorded<'_>) -> Entry {
         // Both at once: each call to the kernel costs as much as the encryption.
         match random::bytes::<{ SALT_BYTES + NONCE_BYTES }>().as_ref().map(|both| both.split_first_chunk::<SALT_BYTES>()) {
             Ok(Some((salt, nonce))) => match nonce.first_chunk() {
@@ -135,7 +187,7 @@ impl Authority {
         }
     }
 
-    fn add_salted(&self, entry: Entry, subject: SubjectId, id: u64, text: &str, salt: [u8; SALT_BYTES]) -> Entry {
+    fn add_salted(&self, entry: Entry, subject: SubjectId, id: u64, text: &Recorded<'_>, salt: [u8; SALT_BYTES]) -> Entry {
         let Ok(nonce) = random::bytes() else { return entry };
         self.add_with(entry, subject, id, text, salt, nonce)
     }
@@ -145,7 +197,7 @@ impl Authority {
         mut entry: Entry,
         subject: SubjectId,
         id: u64,
-        text: &str,
+        text: &Recorded<'_>,
         salt: [u8; SALT_BYTES],
         nonce: [u8; NONCE_BYTES],
     ) -> Entry {
@@ -160,10 +212,10 @@ impl Authority {
                 Err(_) => return entry,
             },
         };
-        let commitment = marque_chain::commit(&salt, name_of(id), text.as_bytes());
+        let commitment = marque_chain::commit(&salt, name_of(id), text.text().as_bytes());
         entry.draft.commitments.push((id, commitment.0));
         entry.draft.commitments.sort_unstable_by_key(|(id, _)| *id);
-        entry.openings.push(OpenText { field: id, salt, nonce, text: text.into(), key });
+        entry.openings.push(OpenText { field: id, salt, nonce, text: text.text().into(), key });
         entry
     }
 
@@ -194,6 +246,7 @@ fn name_of(id: u64) -> &'static str {
         field::URL => "url",
         field::REASON => "reason",
         field::HUMAN_NAME => "human",
+        field::DIGEST_KEY => "digest_key",
         _ => "summary",
     }
 }

@@ -26,8 +26,16 @@ const SHIPPED_TESTS: (&str, &str) = ("default.test.toml", include_str!("../../..
 
 /// What Marque itself does for a human: policy actions too (DESIGN I14). Their effect is *write*, so that a pack which
 /// forbids standing access upstream does not forbid opening sessions.
-const ACTS: [&str; 7] =
-    ["session.open", "approval.answer", "credential.add", "policy.apply", "service.apply", "environment.apply", "task.apply"];
+const ACTS: [&str; 8] = [
+    "session.open",
+    "approval.answer",
+    "credential.add",
+    "policy.apply",
+    "service.apply",
+    "environment.apply",
+    "task.apply",
+    "human.erase",
+];
 /// The service of those acts.
 pub(crate) const SELF: &str = "marque";
 

@@ -298,7 +298,16 @@ impl Authority {
 
     /// Number and place of the newest durable record of a session.
     pub(crate) fn newest_of(&self, id: &SessionId) -> Result<Option<(u64, u64)>, String> {
-        self.head_of(&key(KeyKind::Session, id.as_bytes()), self.journal.size()).map_err(|failed| match failed {
+        self.newest(&key(KeyKind::Session, id.as_bytes()))
+    }
+
+    /// Number and place of the newest durable record of a human.
+    pub(crate) fn newest_of_human(&self, id: &SubjectId) -> Result<Option<(u64, u64)>, String> {
+        self.newest(&key(KeyKind::Human, id.as_bytes()))
+    }
+
+    fn newest(&self, lead: &KeyOf) -> Result<Option<(u64, u64)>, String> {
+        self.head_of(lead, self.journal.size()).map_err(|failed| match failed {
             Failed::Journal(why) | Failed::Missing(why) => why,
             Failed::Index(error) => error.to_string(),
         })

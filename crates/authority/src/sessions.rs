@@ -4,6 +4,7 @@ use crate::authority::Authority;
 use crate::credentials::{parse_origin, parse_pin, pins_of, places};
 use crate::leaf::{Candidate, Leaf, Road};
 use crate::needles::NeedleBox;
+use crate::recorded::Recorded;
 use crate::{Error, limits, random, services};
 use marque_api::control::{SessionOpen as Asked, SessionOpened};
 use marque_api::{Code, Problem};
@@ -50,6 +51,9 @@ impl Authority {
     /// weak for what it asks.
     pub async fn session_open(self: &Arc<Self>, mut asked: Asked, uid: u32) -> Result<SessionOpened, Error> {
         self.check_passphrase(&mut asked.passphrase).await?;
+        // Signed, recorded and shown: the same text everywhere.
+        let purpose = Recorded::of(&asked.purpose).into_owned();
+        asked.purpose = purpose.text().to_owned();
         let plan = self.plan(&asked)?;
         let human = self.subject_of(uid).await?;
         let act = crate::decide::act_facts("session.open", &asked.agent, &asked.environment, human, plan.grade, &asked.accept);
@@ -106,14 +110,16 @@ impl Authority {
             accepted: asked.accept.clone(),
             link,
         };
-        let mut entry = self.with_salted_opening(Draft::new(event).in_session(id, plan.mode), human, field::PURPOSE, &asked.purpose, salt);
+        let digest_key: [u8; 32] = random::bytes()?;
+        let mut entry = self.with_salted_opening(Draft::new(event).in_session(id, plan.mode), human, field::PURPOSE, &purpose, salt);
+        entry = self.add_opening(entry, human, field::DIGEST_KEY, &Recorded::key(&digest_key));
         if !asked.refs.is_empty() {
-            entry = self.add_opening(entry, human, field::REFS, &asked.refs.join("\n"));
+            entry = self.add_opening(entry, human, field::REFS, &Recorded::of(&asked.refs.join("\n")));
         }
         fail_point("open.link-signed");
         let ack = self.append(entry).await?;
         fail_point("open.durable");
-        self.admit_leaf(id, human, &jti, &asked, plan, end_s * 1000, ack).await
+        self.admit_leaf(id, human, &jti, &asked, plan, end_s * 1000, digest_key, ack).await
     }
 
     #[allow(clippy::too_many_arguments, reason = "the last step of one function, split for its length")]
@@ -125,6 +131,7 @@ impl Authority {
         asked: &Asked,
         plan: Plan,
         not_after_ms: u64,
+        digest_key: [u8; 32],
         ack: marque_store::Ack,
     ) -> Result<SessionOpened, Error> {
         let secret = crate::hex(&random::bytes::<16>()?);
@@ -132,6 +139,7 @@ impl Authority {
         proxy_secret.copy_from_slice(&marque_chain::sha256(secret.as_bytes()).0);
         let leaf = Arc::new(Leaf {
             session: id,
+            digest_key,
             key: self.next_leaf.fetch_add(1, Ordering::Relaxed),
             jti: jti.into(),
             human,

@@ -7,7 +7,7 @@ use marque_api::control::{TaskApplied, TaskApply, TaskFile};
 use marque_api::{Code, Problem};
 use marque_model::SubjectId;
 use marque_model::event::{Apply, Draft};
-use marque_store::disk::{RealDisk, replace_file};
+use marque_store::disk::{Disk as _, RealDisk, replace_file};
 use std::sync::Arc;
 
 /// What the journal calls a task that took effect.
@@ -91,6 +91,26 @@ impl Authority {
             }
         }
         self.remember()
+    }
+}
+
+/// Removes kept texts of tasks: a purpose is in them. Who applied such a task again is shown no difference, and nothing else
+/// changes: what counts is the digest.
+pub(crate) fn forget_texts(data_dir: &std::path::Path, digests: &std::collections::BTreeSet<[u8; 32]>) -> Result<(), Error> {
+    if digests.is_empty() {
+        return Ok(());
+    }
+    let io = |source| Error::Io { path: DIR.into(), source };
+    let disk = RealDisk::open(data_dir).map_err(io)?;
+    for digest in digests {
+        match disk.remove(&format!("{DIR}/{}", file_name(digest))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+    }
+    match disk.sync_dir(DIR) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::authority::{Authority, Fetch};
 use crate::credentials::{pins_of, places};
 use crate::leaf::Leaf;
+use crate::recorded::Recorded;
 use crate::references::{Reference, Why, fitting, read_local};
 use marque_chain::sha256;
 use marque_detect::Secret;
@@ -113,7 +114,7 @@ impl Authority {
         let intent = UseIntent {
             credential: Some(vault.id),
             version: vault.version,
-            digest: action.digest(&Binding { session: leaf.session, leaf: &leaf.jti, credential }).0,
+            digest: action.digest(&Binding { session: leaf.session, leaf: &leaf.jti, credential, key: &leaf.digest_key }).0,
             service: action.service,
             operation: action.operation,
             resource: Some(action.resource),
@@ -127,7 +128,7 @@ impl Authority {
             principal: PRINCIPAL_SYSTEM,
         };
         let draft = Draft::new(intent).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone()).caused_by(cause);
-        let entry = self.with_opening(draft, leaf.human, field::URL, &path);
+        let entry = self.with_opening(draft, leaf.human, field::URL, &Recorded::of(&path));
         self.durable_intent(leaf, entry).await.map_err(|_| "its reading could not be recorded".to_owned())
     }
 

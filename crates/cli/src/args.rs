@@ -72,6 +72,9 @@ pub(crate) enum Command {
     /// Approvals: what waits for a human, and the answers.
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// Humans: who answers for sessions, and how one is erased.
+    #[command(subcommand)]
+    Human(HumanCommand),
     /// Policies: check and try packs, put them in force, explain.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -459,6 +462,23 @@ pub(crate) enum ApprovalCommand {
     },
     /// Print questions as they come.
     Watch,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HumanCommand {
+    /// Every human that the journal knows, by pseudonym.
+    List,
+    /// One human.
+    Show {
+        /// Pseudonym or the beginning of it, name of the system's user, or his number.
+        human: String,
+    },
+    /// Destroy what can be read of a human: purposes, references, addresses, and which user he was. The records stay and
+    /// verify. Cannot be undone. Needs the passphrase.
+    Erase {
+        /// Pseudonym or the beginning of it, name of the system's user, or his number.
+        human: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,6 +19,7 @@ mod environment;
 mod explain;
 mod files;
 mod gate;
+mod human;
 mod out;
 mod paths;
 mod peer;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         Command::Task(ref command) => task::main(&cli.global, command),
         Command::Environment(ref command) => environment::main(&cli.global, command),
         Command::Approval(ref command) => approval::main(&cli.global, command),
+        Command::Human(ref command) => human::main(&cli.global, command),
         Command::Policy(ref command) => policy::main(&cli.global, command),
         Command::Why(ref args) => session::why(&cli.global, args),
         Command::Explain(ref args) => explain::main(&cli.global, args),

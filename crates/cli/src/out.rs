@@ -51,7 +51,14 @@ impl Failure {
                 Code::UNREACHABLE => exit::UNREACHABLE,
                 Code::TAMPERED | Code::ROLLED_BACK | Code::WITNESSED_OTHERWISE => exit::VERIFICATION,
                 Code::INPUT | Code::PURPOSE | Code::GRANT | Code::TASK | Code::PROFILE => exit::USAGE,
-                Code::NOT_FOUND | Code::CONFLICT | Code::TAKEN | Code::EXPOSED | Code::JOURNAL | Code::NO_SPACE | Code::INDEX => exit::FAILURE,
+                Code::NOT_FOUND
+                | Code::CONFLICT
+                | Code::TAKEN
+                | Code::EXPOSED
+                | Code::HUMAN_IN_USE
+                | Code::JOURNAL
+                | Code::NO_SPACE
+                | Code::INDEX => exit::FAILURE,
                 _ => exit::DENIED,
             },
         }

@@ -40,7 +40,7 @@ pub struct Action {
     pub content: Content,
 }
 
-/// SHA-256 over domain tag, session, leaf, target, credential version and all that was decided on.
+/// SHA-256 over domain tag, key of the session, session, leaf, target, credential version and all that was decided on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ActionDigest(pub [u8; 32]);
 
@@ -53,6 +53,9 @@ pub struct Binding<'a> {
     pub leaf: &'a str,
     /// The one credential that would be used.
     pub credential: Option<(CredentialId, u32)>,
+    /// Random, of the session, and erasable: a digest stands in the journal for ever, and without this key whoever has the
+    /// journal could try addresses and bodies until one fits (threats H9).
+    pub key: &'a [u8; 32],
 }
 
 impl Action {
@@ -60,7 +63,8 @@ impl Action {
     /// different actions have the same input.
     #[must_use]
     pub fn digest(&self, binding: &Binding<'_>) -> ActionDigest {
-        let mut hash = Hasher::new(b"marque/action/v1");
+        let mut hash = Hasher::new(b"marque/action/v2");
+        hash.field(binding.key);
         hash.field(binding.session.as_bytes());
         hash.field(binding.leaf.as_bytes());
         match binding.credential {
@@ -133,6 +137,7 @@ mod tests {
             session: SessionId::from_bytes([1; 10]),
             leaf: "leaf-a",
             credential: Some((CredentialId::from_bytes([2; 10]), 1)),
+            key: &[7; 32],
         };
         let base = action()?.digest(&binding);
         assert_eq!(base, action()?.digest(&binding));
@@ -168,6 +173,7 @@ mod tests {
             Binding { credential: Some((CredentialId::from_bytes([2; 10]), 2)), ..binding },
             Binding { credential: Some((CredentialId::from_bytes([3; 10]), 1)), ..binding },
             Binding { credential: None, ..binding },
+            Binding { key: &[8; 32], ..binding },
         ];
         for binding in rebind {
             assert_ne!(base, action()?.digest(&binding));

@@ -95,7 +95,10 @@ impl State {
                     }
                 }
             },
-            Event::UseDenied(_) | Event::HostPassed(_) | Event::Erased(_) | Event::JournalSnapshot(_) => {}
+            Event::Erased(event) => {
+                self.erased.entry(event.subject).or_insert(seq);
+            }
+            Event::UseDenied(_) | Event::HostPassed(_) | Event::JournalSnapshot(_) => {}
         }
         Ok(())
     }

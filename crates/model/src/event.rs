@@ -24,6 +24,8 @@ pub mod field {
     pub const HUMAN_NAME: u64 = 5;
     /// What an approver was shown.
     pub const SUMMARY: u64 = 6;
+    /// Key of the digests of a session's actions, hex.
+    pub const DIGEST_KEY: u64 = 7;
 }
 
 /// The principal of an agent's use.

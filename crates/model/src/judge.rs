@@ -3,7 +3,7 @@
 
 use crate::budget::{Charge, Limit};
 use crate::event::{AskAnswer, AskOpen, Draft, Event, LinkRegister, PRINCIPAL_SYSTEM, SessionOpen, UseIntent};
-use crate::ids::SessionId;
+use crate::ids::{SessionId, SubjectId};
 use crate::limits;
 use crate::registry::Selector;
 use crate::session::{Phase, Session};
@@ -141,8 +141,25 @@ impl State {
             | Event::JournalSnapshot(_)
             | Event::Apply(_)
             | Event::UseDenied(_)
-            | Event::Tainted(_)
-            | Event::Erased(_) => Ok(()),
+            | Event::Tainted(_) => Ok(()),
+            Event::Erased(event) => self.judge_erasure(event.subject),
+        }
+    }
+
+    /// Text of a live session is in use, and would be written again by its next record.
+    fn judge_erasure(&self, subject: SubjectId) -> Result<(), Refusal> {
+        self.not_erased(subject)?;
+        match self.sessions.values().any(|session| session.human == subject) {
+            true => Err(Refusal::Sequence("the human has a live session")),
+            false => Ok(()),
+        }
+    }
+
+    /// A pseudonym that was erased answers for nothing: an act that was begun before the erasure came too late.
+    fn not_erased(&self, subject: SubjectId) -> Result<(), Refusal> {
+        match self.erased.contains_key(&subject) {
+            true => Err(Refusal::Sequence("the human was erased")),
+            false => Ok(()),
         }
     }
 
@@ -152,6 +169,7 @@ impl State {
 
     fn judge_open(&self, draft: &Draft, event: &SessionOpen, now_ms: u64) -> Result<(), Refusal> {
         let id = draft.session.ok_or(Refusal::Sequence("the session has no id"))?;
+        self.not_erased(event.human)?;
         if self.sessions.contains_key(&id) || self.by_jti.contains_key(event.jti.as_str()) {
             return Err(Refusal::Sequence("the session is known"));
         }
@@ -201,6 +219,7 @@ impl State {
 
     fn judge_answer(&self, event: &AskAnswer, now_ms: u64) -> Result<(), Refusal> {
         let ask = self.asks.get(&event.id).ok_or(Refusal::Sequence("there is no such question"))?;
+        self.not_erased(event.by)?;
         let live = self.sessions.get(&ask.session).is_some_and(|s| s.is_live(now_ms));
         if ask.phase != AskPhase::Open || now_ms >= ask.expires_ms || !live {
             return Err(Refusal::Sequence("the question is not open"));

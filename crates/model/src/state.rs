@@ -173,6 +173,8 @@ pub struct State {
     pub registry: crate::registry::Registry,
     /// Humans who answered for a session or an approval, to tell that a pseudonym is known.
     pub humans: BTreeMap<SubjectId, u64>,
+    /// Pseudonyms whose text was destroyed, by sequence of the record that says so. They answer for nothing any more.
+    pub erased: BTreeMap<SubjectId, u64>,
     pub(crate) links: BTreeMap<u32, LinkState>,
     pub(crate) next_link: u32,
     pub(crate) by_jti: BTreeMap<Arc<str>, u32>,
@@ -216,6 +218,7 @@ impl State {
             applied: BTreeMap::new(),
             registry: crate::registry::Registry::default(),
             humans: BTreeMap::new(),
+            erased: BTreeMap::new(),
             links: BTreeMap::new(),
             next_link: 0,
             by_jti: BTreeMap::new(),

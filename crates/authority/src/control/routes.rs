@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Method, Request, Response};
 use marque_api::control::{
-    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, Init, InitDone, PolicyApply, PolicyRemove, Seal, SealAdd, SealCopy, SealRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, TaskApply, TaskFile, Unseal,
+    ApprovalAnswer, CredentialAdd, EnvironmentAsked, EnvironmentChange, HumanErase, Init, InitDone, PolicyApply, PolicyRemove, Seal, SealAdd, SealCopy, SealRemove, Search, ServiceApply, SessionEnd, SessionOpen, Status, TaskApply, TaskFile, Unseal,
 };
 use marque_api::{Code, Problem};
 use marque_detect::Secret;
@@ -129,6 +129,11 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
             json(&control.open_authority().await?.environment_check(&asked)?)
         }
         (&Method::GET, ["v1", "services"]) => json(&control.open_authority().await?.service_list()),
+        (&Method::GET, ["v1", "humans"]) => json(&control.open_authority().await?.human_list().await?),
+        (&Method::POST, ["v1", "humans", human, "erase"]) => {
+            let asked: HumanErase = read(body).await?;
+            json(&control.open_authority().await?.human_erase(human, asked, peer.uid).await?)
+        }
         (&Method::POST, ["v1", "services"]) => {
             let asked: ServiceApply = read(body).await?;
             json(&control.open_authority().await?.service_apply(asked, peer.uid).await?)

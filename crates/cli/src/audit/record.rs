@@ -15,20 +15,35 @@ use std::process::ExitCode;
 /// Reads the files; no authority is needed.
 pub(super) fn show(global: &Global, seq: u64) -> Outcome {
     let paths = Paths::of(global)?;
-    let mut found = None;
+    let (mut found, mut erased) = (None, None);
     read_segments(&paths.data, |bytes| {
-        if let Ok(record) = decode(bytes)
-            && record.seq() == seq
+        let Ok(record) = decode(bytes) else { return };
+        if record.seq() == seq {
+            found = Some((document(&record, bytes), human_of(&record)));
+        } else if let (Some((_, Some(human))), Ok(Event::Erased(event))) = (&found, Event::decode(record.kind(), record.body()))
+            && event.subject == *human
         {
-            found = Some(document(&record, bytes));
+            erased = Some(record.seq());
         }
     })?;
-    let found = found.ok_or_else(|| Failure::new(format!("there is no record {seq}"), "see `marque audit verify`"))?;
+    let (mut found, _) = found.ok_or_else(|| Failure::new(format!("there is no record {seq}"), "see `marque audit verify`"))?;
+    if let (Some(by), Some(document)) = (erased, found.as_object_mut()) {
+        document.insert("erased_by".to_owned(), by.into());
+    }
     if global.json {
         return print_json(&found);
     }
     lines(&found).iter().for_each(|line| print(line));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whose text its commitments are for, if it has any.
+fn human_of(record: &Record<'_>) -> Option<SubjectId> {
+    if record.head().commitments.is_empty() {
+        return None;
+    }
+    let link = record.head().backlinks.iter().find(|link| link.key_kind == KeyKind::Human)?;
+    <[u8; 16]>::try_from(link.key_id).ok().map(SubjectId::from_bytes)
 }
 
 fn document(record: &Record<'_>, bytes: &[u8]) -> Value {
@@ -109,6 +124,9 @@ fn lines(document: &Value) -> Vec<String> {
     for link in document["backlinks"].as_array().into_iter().flatten() {
         let before = link["before"].as_u64().map_or_else(|| "the first".to_owned(), |seq| format!("after record {seq}"));
         out.push(format!("of           {} {}, {before}", text(&link["of"]), text(&link["id"])));
+    }
+    if let Some(by) = document["erased_by"].as_u64() {
+        out.push(format!("text of the commitments: (erased), by record {by}"));
     }
     out.push(format!("leaf hash    {}", text(&document["leaf_hash"])));
     out

@@ -16,7 +16,7 @@ fn used(house: &House) -> String {
     secret
 }
 
-fn python(data: &Path, more: &[&str]) -> marque_testkit::proc::Exit {
+pub(crate) fn python(data: &Path, more: &[&str]) -> marque_testkit::proc::Exit {
     let verifier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/verify.py");
     let tools = marque_testkit::tools::Tools::find();
     let mut command = Command::new(tools.python().unwrap());
@@ -45,7 +45,7 @@ fn what_happened_is_printed_and_verifies_with_foreign_code() {
     assert!(findings.hits.is_empty(), "{:?}", findings.hits);
 }
 
-fn mark_of(house: &House) -> std::path::PathBuf {
+pub(crate) fn mark_of(house: &House) -> std::path::PathBuf {
     let entries = house.state().read_dir().unwrap().flatten().map(|entry| entry.path());
     entries.into_iter().find(|path| path.extension().is_some_and(|e| e == "mark")).unwrap()
 }

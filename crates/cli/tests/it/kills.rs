@@ -134,6 +134,12 @@ impl World {
             }
         }
         load.stop();
+        if let Killer::Point(name, _) = killer
+            && (name.is_empty() || name.starts_with("erase."))
+            && !self.hit().exists()
+        {
+            erase(local);
+        }
         if !self.hit().exists() {
             // What is only passed at an orderly end.
             let _ = local.call("POST", "/v1/stop", &Value::Null);
@@ -207,6 +213,19 @@ impl World {
         let end = bytes.iter().rposition(|b| *b != 0).unwrap();
         bytes[end - 20..=end].fill(0);
         std::fs::write(&last, bytes).unwrap();
+    }
+}
+
+/// Ends every session and erases whoever answered for them. Where the kill comes in between, so much of it.
+fn erase(local: &Local) {
+    let sessions = local.get("/v1/sessions").unwrap_or_default();
+    for session in sessions.as_array().into_iter().flatten() {
+        let _ = local.end_session(session["session"].as_str().unwrap());
+    }
+    let humans = local.get("/v1/humans").unwrap_or_default();
+    for human in humans.as_array().into_iter().flatten().filter(|human| human["state"] == "known") {
+        let path = format!("/v1/humans/{}/erase", human["human"].as_str().unwrap());
+        let _ = local.call("POST", &path, &serde_json::json!({ "passphrase": crate::house::PASSPHRASE }));
     }
 }
 

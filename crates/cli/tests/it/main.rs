@@ -15,6 +15,7 @@ mod approvals;
 mod clients;
 mod clock;
 mod environments;
+mod erase;
 mod faults;
 mod flood;
 mod git;

@@ -1,12 +1,14 @@
 //! The rules for credentials met everywhere. Services bring their own with their profiles.
 
 use super::{Rule, Tail};
+use crate::limits::RULE_MATCH_MAX_BYTES;
 
 /// The generic rules, exact ones first. Shapes are those the vendors document or generate.
 #[must_use]
 pub fn builtin_rules() -> Vec<Rule> {
     let mut rules = vendor_tokens();
     rules.extend(structures());
+    rules.extend(statements());
     rules
 }
 
@@ -76,4 +78,27 @@ fn structures() -> Vec<Rule> {
         )
         .low(),
     ]
+}
+
+/// Passwords in statements: `ALTER ROLE r PASSWORD 'x'`, `IDENTIFIED BY "x"`, `SET PASSWORD FOR u = 'x'`, as they are written and
+/// as they stand in an address. Sources: PostgreSQL's CREATE ROLE, MySQL's CREATE USER and SET PASSWORD, Oracle's CREATE USER, SQL
+/// Server's CREATE LOGIN. Each is searched on its own, near a keyword: an assignment that begins before it hides none of them.
+fn statements() -> Vec<Rule> {
+    // `gap` is what may stand between two words, `whose` what names the user.
+    let lead = |start: &str, gap: &str, whose: &str| {
+        let password = format!(r"password{whose}(?:{gap}|[=(]|%3d|%28){{1,8}}");
+        let identified = format!(r"identified{gap}{{1,8}}(?:by|with{gap}{{1,8}}\S{{1,40}}?{gap}{{1,8}}(?:by|as|using)){gap}{{1,8}}");
+        format!(r"(?i){start}(?:{password}|{identified})(?:[en]|u&)?")
+    };
+    let plain = lead(r"\b", r"\s", r"(?:\s{1,8}for\b[^;'\x22]{1,20}(?:'[^']{0,64}'@?){1,2})?");
+    let encoded = lead(r"(?:\b|%[0-9a-f]{2})", r"(?:\s|\+|%20|%0[9ad])", "");
+    [
+        // As SQL quotes it, and inside a quoted argument of a shell.
+        ("sql-password", &plain, r"(?:'\\''|'\x22'\x22'|')((?:[^'\\]|''|\\.){1,150})"),
+        ("sql-password-in-double-quotes", &plain, r#"\\{0,2}"([^"\\]{1,150})"#),
+        ("sql-password-in-dollars", &plain, r"\$[a-z0-9_]{0,16}\$([^$]{1,150})"),
+        ("sql-password-in-an-address", &encoded, r"(?:%27|')((?:[^'&\s%]|%27%27|%[013-9a-f].|%2[0-689a-f]){1,50})"),
+    ]
+    .map(|(id, lead, rest)| Rule::new(id, &format!("{lead}{rest}"), RULE_MATCH_MAX_BYTES).near(&["password", "identified"]).low())
+    .into()
 }

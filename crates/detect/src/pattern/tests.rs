@@ -351,3 +351,47 @@ fn a_group_that_took_part_with_nothing_is_no_finding() {
     let ranges = |input: &[u8]| rules.find(input).into_iter().map(|f| f.range).collect::<Vec<_>>();
     assert_eq!(ranges(b"key= key=abc key="), [9..12]);
 }
+
+#[test]
+fn a_password_in_a_statement_is_found_however_it_is_quoted() {
+    for (rule, text, secret) in [
+        ("sql-password", "ALTER ROLE app PASSWORD 'hunter2'", "hunter2"),
+        ("sql-password", "create user app with encrypted password 'it''s' valid until '2027-01-01'", "it''s"),
+        ("sql-password", "ALTER ROLE app PASSWORD E'a\\'b'", "a\\'b"),
+        ("sql-password", "ALTER USER 'app'@'%' IDENTIFIED BY 'hunter2'", "hunter2"),
+        ("sql-password", "CREATE USER app IDENTIFIED WITH caching_sha2_password BY 'hunter2'", "hunter2"),
+        ("sql-password", "SET PASSWORD FOR 'app'@'localhost' = 'hunter2'", "hunter2"),
+        ("sql-password", "SET PASSWORD = PASSWORD('hunter2')", "hunter2"),
+        ("sql-password", "CREATE LOGIN app WITH PASSWORD = N'hunter2'", "hunter2"),
+        ("sql-password", "psql -c 'ALTER ROLE app PASSWORD '\\''hunter2'\\'''", "hunter2"),
+        ("sql-password", "psql -c \"ALTER ROLE app\n  PASSWORD 'hunter2'\"", "hunter2"),
+        ("sql-password-in-double-quotes", "CREATE USER app IDENTIFIED BY \"hunter2\"", "hunter2"),
+        ("sql-password-in-double-quotes", "{\"query\":\"CREATE USER app IDENTIFIED BY \\\"hunter2\\\"\"}", "hunter2"),
+        ("sql-password-in-dollars", "ALTER ROLE app PASSWORD $x$hunter2$x$", "hunter2"),
+        ("sql-password-in-an-address", "/q?sql=ALTER%20ROLE%20app%20PASSWORD%20%27hun%20ter2%27&n=1", "hun%20ter2"),
+        ("sql-password-in-an-address", "/q?sql=ALTER+ROLE+app+PASSWORD+%27it%27%27s%27", "it%27%27s"),
+        ("sql-password-in-an-address", "/q?sql=ALTER%20ROLE%20app%20PASSWORD%20'hunter2'", "hunter2"),
+        ("sql-password-in-an-address", "/q?sql=alter+user+app+identified+by+%27hunter2%27", "hunter2"),
+    ] {
+        let mut found = found(text.as_bytes());
+        found.retain(|(rule, _)| rule != "password-assignment");
+        assert_eq!(found, [(rule.to_owned(), secret.to_owned())], "{text}");
+    }
+}
+
+#[test]
+fn statements_and_sentences_without_a_password_are_left_alone() {
+    for text in [
+        "ALTER ROLE app PASSWORD NULL",
+        "ALTER USER app PASSWORD EXPIRE",
+        "SET password_encryption = 'scram-sha-256'",
+        "ALTER ROLE app VALID UNTIL '2027-01-01'",
+        "CREATE USER app IDENTIFIED EXTERNALLY AS 'CN=app'",
+        "the cause was identified as 'a race'",
+        "the password is 'unset'",
+        "SELECT password FROM users WHERE name = 'app'",
+        "/q?sql=ALTER%20ROLE%20app%20PASSWORD%20NULL&name=%27app%27",
+    ] {
+        assert_eq!(found(text.as_bytes()), [], "{text}");
+    }
+}

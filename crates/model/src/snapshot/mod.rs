@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// What these bytes are: another number is another program's.
 const VERSION: u64 = 1;
 /// Items of the outermost array.
-const FIELDS: u64 = 19;
+const FIELDS: u64 = 20;
 
 /// Why bytes are not a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -128,11 +128,43 @@ impl State {
             id.put(w);
             w.uint(*seq);
         });
+        put_map(w, &self.erased, |w, id, seq| {
+            id.put(w);
+            w.uint(*seq);
+        });
         put_map(w, &self.used, |w, id, used| {
             id.put(w);
             used.put(w);
         });
+        self.is_all_there();
         out
+    }
+
+    /// Asks the compiler: a field that was added and is not encoded would be lost by a start.
+    fn is_all_there(&self) {
+        let Self {
+            session_journal_bytes_max: _,
+            instance: _,
+            root_key: _,
+            checkpoint_vkey: _,
+            epoch: _,
+            policy_seq: _,
+            next_seq: _,
+            time_ms: _,
+            sessions: _,
+            links: _,
+            next_link: _,
+            by_jti: _,
+            credentials: _,
+            asks: _,
+            open_uses: _,
+            leases: _,
+            applied: _,
+            registry: _,
+            humans: _,
+            erased: _,
+            used: _,
+        } = self;
     }
 
     /// Reads what [`State::encode`] wrote.
@@ -170,6 +202,7 @@ impl State {
         let entries = take_map(r, take_entry)?;
         state.registry = crate::registry::Registry::of(entries);
         state.humans = take_map(r, |r| Ok((field(r)?, r.uint()?)))?;
+        state.erased = take_map(r, |r| Ok((field(r)?, r.uint()?)))?;
         state.used = take_map(r, |r| Ok((field(r)?, Part::take(r)?)))?;
         reader.end()?;
         Ok(state)

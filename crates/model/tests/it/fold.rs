@@ -1,7 +1,7 @@
 use crate::world::{World, credential, grant, holder, leaf, session};
 use marque_chain::{Agent, ChildRequest, Limits, SigningKey, derive};
 use marque_model::event::{
-    Apply, AskAnswer, AskOpen, CredentialAdd, CredentialRemove, LinkRegister, LinkRevoke, SessionClosed, SessionEnd,
+    Apply, AskAnswer, AskOpen, CredentialAdd, CredentialRemove, Erased, LinkRegister, LinkRevoke, SessionClosed, SessionEnd,
     Tainted,
 };
 use marque_model::state::AskPhase;
@@ -198,6 +198,32 @@ fn ask(world: &mut World, id: AskId) -> Result<u64, Refusal> {
         expires_ms: world.now_ms + 60_000,
     };
     world.append(Draft::new(event).in_session(session(1), Mode::Enforce).by_leaf(leaf(1)))
+}
+
+#[test]
+fn an_erased_human_answers_for_nothing_and_none_is_erased_while_he_answers() {
+    let human = |n| SubjectId::from_bytes([n; 16]);
+    let erase = |n| Draft::new(Erased { subject: human(n), count: 1 });
+    let mut world = World::new();
+    world.open(1, "", 600).unwrap();
+    let in_use = Err(Refusal::Sequence("the human has a live session"));
+    assert_eq!(world.append(erase(7)), in_use);
+    // Another human may be erased; his answer that was on its way is no answer.
+    let seq = world.append(erase(8)).unwrap();
+    assert_eq!(world.state.erased.get(&human(8)), Some(&seq));
+    let id = AskId::from_bytes([1; 10]);
+    ask(&mut world, id).unwrap();
+    let late = AskAnswer { id, approved: true, by: human(8), factor: "passphrase".into(), uses: 1, expires_ms: world.now_ms + 60_000 };
+    let gone = Err(Refusal::Sequence("the human was erased"));
+    assert_eq!(world.append(Draft::new(late)), gone);
+    answer(&mut world, id, true, 1).unwrap();
+    world.append(end(1)).unwrap();
+    assert_eq!(world.append(erase(7)), in_use, "its teardown is not done");
+    let closed = SessionClosed { uses_unknown: 0, leases_gone: 0, leases_live: 0, standing: 0, static_used: vec![] };
+    world.append(Draft::new(closed).in_session(session(1), Mode::Enforce)).unwrap();
+    world.append(erase(7)).unwrap();
+    assert_eq!(world.append(erase(7)), gone, "once");
+    assert_eq!(world.open(2, "", 600), gone, "a session that was on its way opens no more");
 }
 
 fn answer(world: &mut World, id: AskId, approved: bool, uses: u32) -> Result<u64, Refusal> {

@@ -157,6 +157,7 @@ fn a_state_of_version_1_is_read() {
         let bytes = std::fs::read(dir.join(name)).unwrap();
         let state = State::decode(&bytes).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!((state.sessions.len(), state.asks.len(), state.leases.len()), (sessions, sessions, sessions));
+        assert_eq!(state.erased.len(), sessions);
         assert_eq!(state.encode(), bytes);
     }
 }

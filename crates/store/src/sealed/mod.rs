@@ -224,25 +224,49 @@ impl SecretStore {
         Ok(changed)
     }
 
-    /// The key of a subject's openings, made when it is first asked for.
+    /// Makes the key of a subject's openings, unless there is one; whether it was made.
     ///
     /// # Errors
     /// [`SealedError`].
-    pub fn opening_key(&mut self, wrap: &mut dyn KeyWrap, subject: [u8; 16]) -> Result<OpeningKey, SealedError> {
-        let place = Place { table: Table::Subject, id: subject.to_vec(), version: 1 };
-        if !self.rows.contains_key(&place) {
-            let key = self.new_key();
-            self.insert(wrap, place.clone(), &key)?;
+    pub fn make_opening_key(&mut self, wrap: &mut dyn KeyWrap, subject: [u8; 16]) -> Result<bool, SealedError> {
+        if self.has_subject(subject) {
+            return Ok(false);
         }
-        Ok(OpeningKey { instance: self.instance, subject, key: self.unseal(wrap, &place)? })
+        let key = self.new_key();
+        self.insert(wrap, subject_row(subject), &key)?;
+        Ok(true)
     }
 
-    /// Destroys the key of a subject's openings; whether there was one. Copies of the file (backups) still have it.
+    /// The key of a subject's openings. None is made: whoever looks for the text of an erased subject finds nothing, and leaves
+    /// nothing behind.
     ///
     /// # Errors
-    /// [`SealedError::Io`].
-    pub fn erase_subject(&mut self, subject: [u8; 16]) -> Result<bool, SealedError> {
-        self.delete(&Place { table: Table::Subject, id: subject.to_vec(), version: 1 })
+    /// [`SealedError`]; [`SealedError::NotFound`] where there is none.
+    pub fn opening_key(&self, wrap: &mut dyn KeyWrap, subject: [u8; 16]) -> Result<OpeningKey, SealedError> {
+        Ok(OpeningKey { instance: self.instance, subject, key: self.unseal(wrap, &subject_row(subject))? })
+    }
+
+    /// Whether there is a key of that subject's openings.
+    #[must_use]
+    pub fn has_subject(&self, subject: [u8; 16]) -> bool {
+        self.rows.contains_key(&subject_row(subject))
+    }
+
+    /// Destroys the key of a subject's openings, and every version of these rows, in one step; whether there was any of it. The
+    /// file is written anew without them. Copies of it (backups), and blocks that the file system gave back, still have them.
+    ///
+    /// # Errors
+    /// [`SealedError::Io`]; the file is then as it was.
+    pub fn erase_subject(&mut self, subject: [u8; 16], ids: &[String]) -> Result<bool, SealedError> {
+        let key = subject_row(subject);
+        let of_them = |place: &Place| place.table == Table::Credential && ids.iter().any(|id| id.as_bytes() == place.id);
+        let mut rows = self.rows.clone();
+        rows.retain(|place, _| *place != key && !of_them(place));
+        if rows.len() == self.rows.len() {
+            return Ok(false);
+        }
+        self.save(rows)?;
+        Ok(true)
     }
 
     fn insert(&mut self, wrap: &mut dyn KeyWrap, place: Place, secret: &Secret) -> Result<Hash, SealedError> {
@@ -306,6 +330,10 @@ impl SecretStore {
         (self.random)(&mut key);
         Secret::new(key)
     }
+}
+
+fn subject_row(subject: [u8; 16]) -> Place {
+    Place { table: Table::Subject, id: subject.to_vec(), version: 1 }
 }
 
 fn credential(id: &str, version: u32) -> Place {

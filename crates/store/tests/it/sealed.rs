@@ -242,6 +242,8 @@ fn an_erased_subject_has_no_text_left() {
     let mut keys = Keyring::create(INSTANCE, random(1));
     let mut secrets = store(dir.path(), 2);
     let (alice, bob) = ([1; 16], [2; 16]);
+    assert!(secrets.make_opening_key(&mut keys, alice).unwrap());
+    assert!(!secrets.make_opening_key(&mut keys, alice).unwrap());
     let key = secrets.opening_key(&mut keys, alice).unwrap();
     let ciphertext = key.seal(40, 2, [5; 12], b"rm -rf /srv/alice").unwrap();
     let opening = |seq, field, subject| Opening { seq, field, subject, nonce: [5; 12], ciphertext: &ciphertext };
@@ -252,10 +254,43 @@ fn an_erased_subject_has_no_text_left() {
     // The key is the same after a restart, and gone after the erasure.
     let again = store(dir.path(), 3).opening_key(&mut keys, alice).unwrap();
     assert!(again.open(&opening(40, 2, alice)).is_ok());
-    assert!(secrets.erase_subject(alice).unwrap());
-    assert!(!secrets.erase_subject(alice).unwrap());
-    let fresh = store(dir.path(), 4).opening_key(&mut keys, alice).unwrap();
-    assert!(fresh.open(&opening(40, 2, alice)).is_err());
+    assert!(secrets.erase_subject(alice, &[]).unwrap());
+    assert!(!secrets.erase_subject(alice, &[]).unwrap());
+    // To look for it makes no other.
+    assert!(matches!(secrets.opening_key(&mut keys, alice), Err(SealedError::NotFound { .. })));
+    let mut later = store(dir.path(), 4);
+    assert!(!later.has_subject(alice));
+    assert!(later.make_opening_key(&mut keys, alice).unwrap());
+    assert!(later.opening_key(&mut keys, alice).unwrap().open(&opening(40, 2, alice)).is_err());
+}
+
+#[test]
+fn what_is_erased_leaves_no_byte_of_its_rows_in_the_file_and_takes_no_other_row_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("secrets.db");
+    let mut keys = Keyring::create(INSTANCE, random(1));
+    let mut secrets = store(dir.path(), 2);
+    let (alice, bob) = ([0xa1; 16], [0xb0; 16]);
+    secrets.make_opening_key(&mut keys, bob).unwrap();
+    let kept = [("human/uid/1001", bob.to_vec()), ("human/uid/10000", b"a longer name".to_vec()), ("credential/x", CANARY.to_vec())];
+    let kept = kept.map(|(id, value)| (id, secrets.put(&mut keys, id, 1, &secret(&value)).unwrap(), value));
+    let before = std::fs::read(&path).unwrap();
+    secrets.make_opening_key(&mut keys, alice).unwrap();
+    secrets.put(&mut keys, "human/uid/1000", 1, &secret(&alice)).unwrap();
+    let with = std::fs::read(&path).unwrap();
+    // The control: a copy that was made before has both.
+    assert!(with.len() > before.len() && with.windows(16).any(|w| w == alice));
+    // What an interrupted replacement left behind goes too.
+    std::fs::write(dir.path().join("secrets.db.tmp"), &with).unwrap();
+    assert!(secrets.erase_subject(alice, &["human/uid/1000".to_owned()]).unwrap());
+    assert_eq!(std::fs::read(&path).unwrap(), before, "exactly what was there without the two rows");
+    let files: Vec<_> = dir.path().read_dir().unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(files, ["secrets.db"]);
+    let again = store(dir.path(), 3);
+    assert!(again.has_subject(bob) && !again.has_subject(alice));
+    for (id, hash, value) in kept {
+        assert!(again.get(&mut keys, id, 1, &hash).unwrap().eq_bytes(&value));
+    }
 }
 
 #[test]
