@@ -119,8 +119,9 @@ impl Authority {
     async fn destroy(&self, subject: SubjectId, task_digests: &BTreeSet<[u8; 32]>) -> Result<(), Error> {
         tasks::forget_texts(&self.options.data_dir, task_digests)?;
         fail_point("erase.texts-removed");
+        self.with_vault(move |vault| vault.erase(subject)).await?;
         self.subject_keys.write().remove(subject.as_bytes());
-        self.with_vault(move |vault| vault.erase(subject)).await
+        Ok(())
     }
 
     async fn traces_of(self: &Arc<Self>, subject: SubjectId) -> Result<Traces, Error> {

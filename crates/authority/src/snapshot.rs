@@ -118,15 +118,17 @@ mod tests {
         journal.append_blocking(Draft::new(init).into()).unwrap();
         for n in 0..200 {
             journal.append_blocking(credential(n)).unwrap();
-            let erased = Erased { subject: SubjectId::from_bytes([(n % 7) as u8; 16]), count: n };
-            journal.append_blocking(Draft::new(erased).into()).unwrap();
+            if n < 7 {
+                let erased = Erased { subject: SubjectId::from_bytes([n as u8; 16]), count: n };
+                journal.append_blocking(Draft::new(erased).into()).unwrap();
+            }
         }
         journal.checkpoint_now_blocking().unwrap();
         journal.append_blocking(credential(200)).unwrap();
         journal.close();
         drop(journal);
         let (journal, recovery, state, heads) = open(&disk);
-        assert!(recovery.snapshot.is_some_and(|seq| seq > 300), "{recovery:?}");
+        assert!(recovery.snapshot.is_some_and(|seq| seq > 100), "{recovery:?}");
         journal.close();
         drop(journal);
         let mut names = disk.list("journal").unwrap();

@@ -2,7 +2,7 @@
 
 use crate::args::{Global, HumanCommand};
 use crate::connect::{block_on, client, open};
-use crate::out::{Failure, Outcome, plain, print, print_json, say};
+use crate::out::{Failure, Outcome, plain, print, print_as, say};
 use crate::paths::Paths;
 use hyper::Method;
 use marque_api::control::{HumanErase, HumanView};
@@ -29,7 +29,7 @@ fn list(global: &Global) -> Outcome {
     let client = client(global)?;
     let list = block_on(all(&client))?;
     if global.json {
-        return print_json(&list);
+        return print_as("marque/humans.v1", &list);
     }
     print("HUMAN                         STATE   USER             RECORDS  SESSIONS");
     for view in &list {
@@ -43,7 +43,7 @@ fn show(global: &Global, human: &str) -> Outcome {
     let client = client(global)?;
     let view = found(block_on(all(&client))?, human)?;
     if global.json {
-        return print_json(&view);
+        return print_as("marque/human.v1", &view);
     }
     print(&format!("human      {}", view.human));
     match (view.erased, user_of(&view)) {
@@ -70,7 +70,7 @@ fn erase(global: &Global, human: &str) -> Outcome {
         Ok(client.call(Method::POST, &path, Some(&HumanErase { passphrase })).await?)
     })?;
     if global.json {
-        return print_json(&view);
+        return print_as("marque/human.v1", &view);
     }
     print(&format!("erased {}, by record {}; his {} records stay", view.human, view.erased.unwrap_or_default(), view.records));
     say("copies of the data directory that were made before still hold what was erased: destroy them too");

@@ -132,6 +132,17 @@ impl SignerClient {
         }
     }
 
+    /// Tags the hash of a snapshot of the state.
+    ///
+    /// # Errors
+    /// Where the signer is gone or closed.
+    pub fn vouch(&self, snapshot: &[u8; 32]) -> Result<[u8; 32], Error> {
+        match self.ask(&Question::Vouch { snapshot: *snapshot })? {
+            Answer::Bytes(tag) => tag.0.as_slice().try_into().map_err(|_| unexpected()),
+            _ => Err(unexpected()),
+        }
+    }
+
     /// Signs a checkpoint that extends the last; the inner error says that it does not.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
+use aws_lc_rs::hmac;
 use marque_chain::SigningKey;
 use marque_detect::Secret;
 use marque_journal::note::{Ed25519Signer, SignatureType};
@@ -14,6 +15,7 @@ pub struct RootKeys {
     pub(crate) link: SigningKey,
     pub(crate) checkpoint: Ed25519Signer,
     pub(crate) log_name: String,
+    snapshot: hmac::Key,
 }
 
 struct Len32;
@@ -45,7 +47,15 @@ impl RootKeys {
         let link = SigningKey::from_seed(&seed(b"link")?).map_err(|_| wrong("link"))?;
         let log_name = format!("{LOG_NAME_PREFIX}{instance}");
         let checkpoint = Ed25519Signer::from_seed(&log_name, &seed(b"checkpoint")?).map_err(|_| wrong("checkpoint"))?;
-        Ok(Self { link, checkpoint, log_name })
+        let snapshot = hmac::Key::new(hmac::HMAC_SHA256, derive(root, b"snapshot")?.expose());
+        Ok(Self { link, checkpoint, log_name, snapshot })
+    }
+
+    /// The tag over a snapshot's hash.
+    pub(crate) fn vouch(&self, snapshot: &[u8; 32]) -> [u8; 32] {
+        let tag = hmac::sign(&self.snapshot, snapshot);
+        // HMAC-SHA-256 has 32 bytes.
+        tag.as_ref().first_chunk().copied().unwrap_or_default()
     }
 
     /// The verifier key of the log, in note form.

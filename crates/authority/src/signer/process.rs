@@ -129,6 +129,10 @@ impl Signer {
                 Ok(Answer::Last(open.last.as_ref().map(Checkpoint::text)))
             }
             Question::SignCheckpoint { checkpoint, proof } => self.sign_checkpoint(&checkpoint, &proof),
+            Question::Vouch { snapshot } => {
+                let open = self.open.as_ref().ok_or_else(closed)?;
+                Ok(Answer::Bytes(Blob(open.keys.vouch(&snapshot).to_vec())))
+            }
             Question::Term => {
                 let open = self.open.as_mut().ok_or_else(closed)?;
                 let term = open.keyring.term().map_err(|e| Error::SignerRefused(e.to_string()))?;

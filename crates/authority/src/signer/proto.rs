@@ -80,6 +80,11 @@ pub enum Question {
         /// Consistency proof from the last size that was signed.
         proof: Vec<[u8; 32]>,
     },
+    /// Tag the hash of a snapshot of the state.
+    Vouch {
+        /// SHA-256 of what it holds.
+        snapshot: [u8; 32],
+    },
     /// The term under which new keys are wrapped.
     Term,
     /// Wrap a key of the secrets file.

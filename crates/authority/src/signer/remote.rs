@@ -44,4 +44,8 @@ impl CheckpointSigner for RemoteSigner {
             Err(_) => Err(SignError::Refused(Refusal::Forks)),
         }
     }
+
+    fn vouch(&mut self, snapshot: &Hash) -> Result<Hash, SignError> {
+        self.client.vouch(snapshot).map_err(unavailable)
+    }
 }

@@ -235,7 +235,7 @@ fn two_equal_entries_are_refused_and_the_registry_survives_a_restart() {
         assert!(!exit.status.success() && exit.stderr.contains("MQ-100"), "{exit:?}");
     }
     let before = world.house.ok(&["--json", "environment", "list"]).stdout;
-    assert_eq!(serde_json::from_str::<Value>(&before).unwrap().as_array().unwrap().len(), 3, "{before}");
+    assert_eq!(serde_json::from_str::<Value>(&before).unwrap()["items"].as_array().unwrap().len(), 3, "{before}");
     world.house.kill();
     world.house.start(&[]);
     until("it opens", LONG, || world.local.try_open().ok());

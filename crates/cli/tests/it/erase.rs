@@ -23,7 +23,7 @@ fn told(exit: &Exit) -> Value {
 }
 
 fn humans(house: &House) -> Vec<Value> {
-    told(&house.ok(&["--json", "human", "list"])).as_array().unwrap().clone()
+    told(&house.ok(&["--json", "human", "list"]))["items"].as_array().unwrap().clone()
 }
 
 /// What people see of a human and his session, without what was written since.

@@ -44,7 +44,7 @@ fn only_session(house: &House) -> String {
 const ACTS: &[&str] = &[
     "run", "serve", "witness", "unseal", "stop", "seal add", "seal remove", "session close", "credential add", "credential remove",
     "audit tail", "service apply", "task apply", "environment add", "environment remove", "approval approve", "approval deny",
-    "approval watch", "policy apply", "policy remove", "approval show", "help",
+    "approval watch", "policy apply", "policy remove", "approval show", "human erase", "help",
 ];
 
 fn verbs(house: &House, noun: &[&str]) -> Vec<String> {
@@ -65,6 +65,7 @@ fn every_verb_that_reads_answers_one_versioned_json_document() {
     let pack = house.dir.path().join("acme.cedar");
     std::fs::write(&pack, "@id(\"a\") @deny(\"no\") @because(\"no\") forbid (principal, action, resource in Env::\"nowhere\");\n").unwrap();
     std::fs::write(pack.with_extension("test.toml"), "").unwrap();
+    let human = json(&house, &["human", "list"])["items"][0]["human"].as_str().unwrap().to_owned();
     let (task, pack) = (task.to_str().unwrap(), pack.to_str().unwrap());
     let reads: &[&[&str]] = &[
         &["scan", house.dir.path().to_str().unwrap()], &["status"], &["seal", "list"], &["session", "list"], &["session", "list", "--all"],
@@ -74,7 +75,7 @@ fn every_verb_that_reads_answers_one_versioned_json_document() {
         &["environment", "show", "production"], &["environment", "check", "host", "a.test"], &["approval", "list"], &["policy", "list"],
         &["policy", "check", pack], &["policy", "test", pack], &["policy", "schema"],
         &["policy", "explain", "--action", "github/git.push", "--resource", "acme/web@main", "--env", "staging"],
-        &["why", "--last", "--session", &session], &["explain"], &["explain", "MQ-2104"],
+        &["human", "list"], &["human", "show", &human], &["why", "--last", "--session", &session], &["explain"], &["explain", "MQ-2104"],
     ];
     for args in reads {
         json(&house, args);

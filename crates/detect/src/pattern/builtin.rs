@@ -84,14 +84,14 @@ fn structures() -> Vec<Rule> {
 /// as they stand in an address. Sources: PostgreSQL's CREATE ROLE, MySQL's CREATE USER and SET PASSWORD, Oracle's CREATE USER, SQL
 /// Server's CREATE LOGIN. Each is searched on its own, near a keyword: an assignment that begins before it hides none of them.
 fn statements() -> Vec<Rule> {
-    // `gap` is what may stand between two words, `whose` what names the user.
-    let lead = |start: &str, gap: &str, whose: &str| {
-        let password = format!(r"password{whose}(?:{gap}|[=(]|%3d|%28){{1,8}}");
+    // `gap` is what stands between two words, `sign` what may stand there too, `whose` what names the user.
+    let lead = |start: &str, gap: &str, sign: &str, whose: &str| {
+        let password = format!(r"password{whose}(?:{gap}|{sign}){{1,8}}");
         let identified = format!(r"identified{gap}{{1,8}}(?:by|with{gap}{{1,8}}\S{{1,40}}?{gap}{{1,8}}(?:by|as|using)){gap}{{1,8}}");
         format!(r"(?i){start}(?:{password}|{identified})(?:[en]|u&)?")
     };
-    let plain = lead(r"\b", r"\s", r"(?:\s{1,8}for\b[^;'\x22]{1,20}(?:'[^']{0,64}'@?){1,2})?");
-    let encoded = lead(r"(?:\b|%[0-9a-f]{2})", r"(?:\s|\+|%20|%0[9ad])", "");
+    let plain = lead(r"\b", r"\s", "[=(]", r"(?:\s{1,8}for\b[^;'\x22]{1,20}(?:'[^']{0,64}'@?){1,2})?");
+    let encoded = lead(r"(?:\b|%[0-9a-f]{2})", r"(?:\+|%20|%0[9ad])", "=|%3d|%28", "");
     [
         // As SQL quotes it, and inside a quoted argument of a shell.
         ("sql-password", &plain, r"(?:'\\''|'\x22'\x22'|')((?:[^'\\]|''|\\.){1,150})"),

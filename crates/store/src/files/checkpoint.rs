@@ -1,7 +1,7 @@
 //! Who signs checkpoints.
 
 use marque_journal::checkpoint::{Checkpoint, CheckpointError, Refusal, may_sign};
-use marque_journal::merkle::{Hash, empty_root};
+use marque_journal::merkle::{Hash, empty_root, sha256};
 use marque_journal::note::{Ed25519Signer, Note, Signer};
 use std::io;
 use thiserror::Error;
@@ -43,7 +43,16 @@ pub trait CheckpointSigner: Send + 'static {
     /// # Errors
     /// [`SignError`].
     fn sign(&mut self, next: &Checkpoint, proof: &[Hash]) -> Result<Note, SignError>;
+    /// A tag over the hash of a snapshot, the same each time, that nobody without the signer's keys can make: whoever may
+    /// write the directory and the journal's end does not thereby make a state.
+    ///
+    /// # Errors
+    /// [`SignError::Unavailable`].
+    fn vouch(&mut self, snapshot: &Hash) -> Result<Hash, SignError>;
 }
+
+/// What a tag for a snapshot is made over, before the hash.
+const SNAPSHOT_CONTEXT: &[u8] = b"marque/snapshot/v1\0";
 
 /// Makes a checkpoint durable as the last one before its signature is given away.
 pub type Remember = Box<dyn FnMut(&Checkpoint) -> io::Result<()> + Send>;
@@ -82,5 +91,12 @@ impl CheckpointSigner for KeySigner {
         (self.remember)(next).map_err(|error| SignError::Unavailable(error.to_string()))?;
         self.last = Some(next.clone());
         Ok(note)
+    }
+
+    fn vouch(&mut self, snapshot: &Hash) -> Result<Hash, SignError> {
+        // An Ed25519 signature is deterministic (RFC 8032), and no note begins like this.
+        let message = [SNAPSHOT_CONTEXT, snapshot.as_slice()].concat();
+        let signature = self.key.sign(&message).map_err(|error| SignError::Unavailable(error.to_string()))?;
+        Ok(sha256(&signature))
     }
 }

@@ -140,8 +140,9 @@ impl Integrator {
             };
             let _ = reply.send(answer);
         }
-        // On a full disk there is no snapshot this time.
-        if let Some(job) = taken.snapshot.filter(|_| progress == Progress::Done) {
+        // On a full disk there is no snapshot this time; nor at the end, when nobody is left to announce it.
+        let closing = taken.closing;
+        if let Some(job) = taken.snapshot.filter(|_| progress == Progress::Done && !closing) {
             self.write_snapshot(job).or_else(forgive_full_disk)?;
         }
         Ok(if waiting { Progress::Stalled } else { Progress::Done })
@@ -153,7 +154,7 @@ impl Integrator {
             self.sync_tiles()?;
         }
         let number = job.place.number;
-        let Some((bytes, announcement)) = job.encode() else { return Ok(()) };
+        let Some((bytes, announcement)) = job.encode(self.signer.as_mut()) else { return Ok(()) };
         let (disk, path) = (self.shared.disk.as_ref(), snapshot_path(number));
         replace_file(disk, &path, &bytes).map_err(Fatal::io("cannot write", path.as_str()))?;
         prune(disk, number);

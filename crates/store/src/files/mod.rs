@@ -137,6 +137,7 @@ pub(crate) fn assemble<M: Machine>(disk: Arc<dyn Disk>, opening: Opening<M>) -> 
         mark: acknowledged.as_ref(),
         expected,
         machine: &mut machine,
+        signer: signer.as_mut(),
         reader: &reader,
         synced,
     };

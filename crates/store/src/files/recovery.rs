@@ -1,6 +1,7 @@
 //! What is in the segments at start, and whether it may be continued.
 
 use super::OpenError;
+use super::checkpoint::CheckpointSigner;
 use super::earlier::Earlier;
 use super::error::Remembered;
 use super::levels::Levels;
@@ -67,6 +68,8 @@ pub(crate) struct Replay<'a, M> {
     pub mark: Option<&'a Mark>,
     pub expected: Vec<Expected>,
     pub machine: &'a mut M,
+    /// Vouches for snapshots.
+    pub signer: &'a mut dyn CheckpointSigner,
     pub reader: &'a Reader,
     /// Tiles over so many records are durable.
     pub synced: u64,
@@ -137,7 +140,7 @@ impl<M: Machine> Replay<'_, M> {
         if number == 0 || number >= count {
             return Err("there is no segment after it".to_owned());
         }
-        let Found { place, state, announcement } = read(self.disk, self.instance, number)?;
+        let Found { place, state, announcement } = read(self.disk, self.instance, number, &mut *self.signer)?;
         let seq = announcement.seq;
         if self.synced < seq {
             return Err("the tiles are not durable up to it".to_owned());

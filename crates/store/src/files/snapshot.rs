@@ -1,13 +1,15 @@
 //! Snapshots: the state before the first record of a segment, in a file beside the segments, so that a start reads the rest.
 //!
-//! A file is believed when a record after it announces its digest, and the header of its segment names the same root and the
-//! same tip. Anything else about it means only that a start reads more.
+//! A file is believed when the signer vouched for it, a record after it announces its digest, and the header of its segment names
+//! the same root and the same tip. Anything else about it means only that a start reads more.
 
+use super::checkpoint::CheckpointSigner;
 use super::levels::Levels;
 use super::space::{DIR, segment_path};
 use crate::disk::{Disk, read_file};
 use crate::limits::{SNAPSHOT_BYTES_MAX, SNAPSHOTS_KEPT};
 use crate::machine::{Announcement, Frozen};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use marque_journal::cbor::{CborError, Reader, Writer};
 use marque_journal::limits::MAX_PROOF_HASHES;
 use marque_journal::merkle::{Hash, Tree, sha256};
@@ -52,10 +54,12 @@ pub(crate) struct Found {
 }
 
 impl Job {
-    /// The file's bytes and what is said of them; `None` when they are more than a start would read.
-    pub(crate) fn encode(self) -> Option<(Vec<u8>, Announcement)> {
+    /// The file's bytes and what is said of them; `None` when they are more than a start would read, or the signer is away.
+    pub(crate) fn encode(self, signer: &mut dyn CheckpointSigner) -> Option<(Vec<u8>, Announcement)> {
         let state = (self.frozen)();
-        let bytes = encode(&self.place, &state);
+        let mut bytes = encode(&self.place, &state);
+        let tag = signer.vouch(&sha256(&bytes)).ok()?;
+        bytes.extend_from_slice(&tag);
         let announcement = Announcement { seq: self.place.tree.size(), digest: sha256(&bytes) };
         (bytes.len() as u64 <= SNAPSHOT_BYTES_MAX).then_some((bytes, announcement))
     }
@@ -111,14 +115,25 @@ pub fn snapshot_again(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Reads the snapshot of a segment and holds it against that segment's header. The reason, where it cannot be started from.
-pub(crate) fn read(disk: &dyn Disk, instance: [u8; 16], number: u32) -> Result<Found, String> {
+pub(crate) fn read(
+    disk: &dyn Disk,
+    instance: [u8; 16],
+    number: u32,
+    signer: &mut dyn CheckpointSigner,
+) -> Result<Found, String> {
     let path = snapshot_path(number);
     let bytes = match read_file(disk, &path, SNAPSHOT_BYTES_MAX) {
         Ok(Some(bytes)) => bytes,
         Ok(None) => return Err("it is not there".to_owned()),
         Err(error) => return Err(format!("it cannot be read: {error}")),
     };
-    let (place, state) = decode(&bytes).map_err(|error| format!("it is damaged, or of another version: {error}"))?;
+    let (body, tag) = bytes.split_last_chunk::<32>().ok_or("it is damaged")?;
+    // Before anything in it is looked at.
+    let own = signer.vouch(&sha256(body)).map_err(|error| error.to_string())?;
+    if verify_slices_are_equal(&own, tag).is_err() {
+        return Err("the signer did not vouch for it".to_owned());
+    }
+    let (place, state) = decode(body).map_err(|error| format!("it is of another version: {error}"))?;
     if place.instance != instance {
         return Err("it is of another instance".to_owned());
     }

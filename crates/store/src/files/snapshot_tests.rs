@@ -5,7 +5,9 @@ use super::*;
 use crate::disk::replace_file;
 use crate::disk::sim::{SimDisk, Trouble};
 use crate::limits;
+use crate::machine::Announcement;
 use marque_journal::cbor::{Kind, Reader as Cbor, Writer};
+use marque_journal::merkle::sha256;
 use std::collections::BTreeMap;
 
 /// A journal of several segments, each with its snapshot announced.
@@ -51,8 +53,9 @@ fn start(world: &mut World, disk: &SimDisk) -> (Option<u64>, Vec<String>) {
     (snapshot, passed_over)
 }
 
-/// The same snapshot with another state, tag or place.
-fn changed(bytes: &[u8], at: usize, item: &[u8]) -> Vec<u8> {
+/// The same snapshot with another state or place, as somebody makes it who has no signer: the tag is the old one.
+fn changed(file: &[u8], at: usize, item: &[u8]) -> Vec<u8> {
+    let (bytes, tag) = file.split_last_chunk::<32>().unwrap();
     let mut r = Cbor::new(bytes);
     let mut out = Vec::new();
     let len = r.array().unwrap();
@@ -62,7 +65,16 @@ fn changed(bytes: &[u8], at: usize, item: &[u8]) -> Vec<u8> {
         let own = r.item(3).unwrap();
         w.raw(if index == at { item } else { own });
     }
+    out.extend_from_slice(tag);
     out
+}
+
+/// The same with the tag that the signer would give it.
+fn vouched(world: &World, mut file: Vec<u8>) -> Vec<u8> {
+    file.truncate(file.len() - 32);
+    let tag = world.signer.signer().vouch(&sha256(&file)).unwrap();
+    file.extend_from_slice(&tag);
+    file
 }
 
 fn bytes_of(bytes: &[u8]) -> Vec<u8> {
@@ -96,7 +108,7 @@ fn whatever_is_wrong_with_a_snapshot_the_state_is_that_of_the_records() {
     let richer: BTreeMap<u64, u64> = (0..20).map(|key| (key, 0)).collect();
     let richer = Counters { used: richer, ..Counters::default() }.bytes();
     let kinds: Vec<Kind> = {
-        let mut r = Cbor::new(&whole);
+        let mut r = Cbor::new(&whole[..whole.len() - 32]);
         r.array().unwrap();
         (0..9).map(|_| { let kind = r.peek().unwrap(); r.item(3).unwrap(); kind }).collect()
     };
@@ -150,9 +162,9 @@ fn a_snapshot_that_no_record_announces_is_not_believed() {
     assert_eq!(newest, last);
     let honest = file(&disk, newest);
     // The right place, tree and tip; and twice the budget.
-    let planted = changed(&honest, 8, &bytes_of(&Counters::default().bytes()));
+    let planted = vouched(&world, changed(&honest, 8, &bytes_of(&Counters::default().bytes())));
     put(&disk, newest, &planted);
-    let found = snapshot::read(&disk, INSTANCE, newest).unwrap();
+    let found = snapshot::read(&disk, INSTANCE, newest, world.signer.signer().as_mut()).unwrap();
     let (from, passed_over) = start(&mut world, &disk);
     assert!(from.is_some_and(|seq| seq < found.announcement.seq), "{from:?}");
     assert!(passed_over[0].contains("no record announces it"), "{passed_over:?}");
@@ -160,6 +172,34 @@ fn a_snapshot_that_no_record_announces_is_not_believed() {
     put(&disk, last + 1, &honest);
     let (_, passed_over) = start(&mut world, &disk);
     assert!(passed_over[0].contains("no segment after it"), "{passed_over:?}");
+}
+
+/// Whoever can write the directory can append a record to a journal whose process is dead, and so announce what he likes.
+#[test]
+fn a_snapshot_that_the_signer_did_not_see_is_not_believed_though_a_record_announces_it() {
+    let (mut world, disk) = lived(19);
+    let [newest, _] = snapshots(&disk)[..] else { panic!("two snapshots") };
+    let planted = changed(&file(&disk, newest), 8, &bytes_of(&Counters::default().bytes()));
+    let announce = |world: &mut World, planted: &[u8]| {
+        let disk = disk.reboot();
+        let mut parts = world.open(&disk, world.mark()).unwrap();
+        let seq = parts.recovery.snapshot.unwrap();
+        world.announced.lock().unwrap().push(Announcement { seq, digest: sha256(planted) });
+        world.batch(&mut parts, 1).unwrap();
+        drop(parts);
+        put(&disk, newest, planted);
+        (disk.reboot(), seq)
+    };
+    let (with_record, seq) = announce(&mut world, &planted);
+    let (from, passed_over) = start(&mut world, &with_record);
+    assert!(from.is_none_or(|from| from < seq), "{from:?}");
+    assert!(passed_over[0].contains("did not vouch"), "{passed_over:?}");
+    // The control: the same two acts with the signer's tag are all that a snapshot needs.
+    let mut world = lived(19).0;
+    let vouched = vouched(&world, planted);
+    let (with_both, seq) = announce(&mut world, &vouched);
+    let parts = world.open(&with_both, world.mark()).unwrap();
+    assert_eq!(parts.recovery.snapshot, Some(seq));
 }
 
 #[test]

@@ -128,10 +128,10 @@ impl Machine for Counters {
 
 /// What the signer process would have on another disk.
 #[derive(Clone, Default)]
-struct SignerState(Arc<Mutex<Option<Checkpoint>>>);
+pub(super) struct SignerState(Arc<Mutex<Option<Checkpoint>>>);
 
 impl SignerState {
-    fn signer(&self) -> Box<dyn CheckpointSigner> {
+    pub(super) fn signer(&self) -> Box<dyn CheckpointSigner> {
         let last = self.0.lock().unwrap().clone();
         let memory = self.0.clone();
         let remember: Remember = Box::new(move |next| {
@@ -158,8 +158,8 @@ fn small() -> Options {
 
 pub(super) struct World {
     random: u64,
-    announced: Arc<Mutex<Vec<Announcement>>>,
-    signer: SignerState,
+    pub(super) announced: Arc<Mutex<Vec<Announcement>>>,
+    pub(super) signer: SignerState,
     pub(super) acknowledged: Vec<Hash>,
     refused: u64,
 }

@@ -16,9 +16,12 @@ fn fill(journal: &marque_store::Journal<crate::toy::Approvals>, records: u64) {
             std::thread::yield_now();
         }
     }
-    // The snapshot of the last segment is written and announced with that.
-    journal.checkpoint_now_blocking().unwrap();
-    journal.append_blocking(Spend::of(0)).unwrap();
+    // The last segment's snapshot is written in the step of the first, which is over when the second is answered; the record
+    // after that comes with its announcement.
+    for _ in 0..2 {
+        journal.checkpoint_now_blocking().unwrap();
+        journal.append_blocking(Spend::of(0)).unwrap();
+    }
 }
 
 fn with_segments_of(bytes: u64) -> Opening<crate::toy::Approvals> {

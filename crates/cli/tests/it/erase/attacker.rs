@@ -40,15 +40,15 @@ pub(super) struct Opened {
 /// How many openings there are, and those that the owner of the passphrase can read.
 pub(super) fn opened(data: &Path) -> (usize, Vec<Opened>) {
     let no_more: fn(&mut [u8]) = |_| panic!("nothing is made here");
-    let disk = Arc::new(RealDisk::open(data).unwrap());
+    let (disk, signer) = (Arc::new(RealDisk::open(data).unwrap()), RealDisk::open(&data.join("signer")).unwrap());
     let (mut count, mut found, mut expect) = (0, Vec::new(), Expect::default());
     for path in segments(data) {
         let bytes = std::fs::read(&path).unwrap();
         let scan = scan(&bytes, &expect).unwrap();
         let instance = scan.header.instance;
-        let seal = SealFile::load(disk.as_ref(), "seal", instance).unwrap().unwrap();
+        let seal = SealFile::load(&signer, "seal", instance).unwrap().unwrap();
         let root = seal.open_with_passphrase(&Secret::new(PASSPHRASE.into())).unwrap();
-        let mut keys = Keyring::load(disk.as_ref(), "keyring", instance, &root, Box::new(no_more)).unwrap().unwrap();
+        let mut keys = Keyring::load(&signer, "keyring", instance, &root, Box::new(no_more)).unwrap().unwrap();
         let store = SecretStore::open(disk.clone(), "secrets.db", instance, Box::new(no_more)).unwrap();
         for frame in scan.frames() {
             let Frame::Opening(opening) = frame else { continue };
