@@ -84,6 +84,9 @@ impl From<marque_client::Error> for Failure {
     fn from(error: marque_client::Error) -> Self {
         match error {
             marque_client::Error::Refused(problem) => Self::Problem(problem),
+            stranger @ marque_client::Error::Stranger { .. } => {
+                Self::Problem(Problem::new(stranger.code(), stranger.to_string(), "find out who started it there; nothing was said to it"))
+            }
             other => Self::Problem(Problem::new(other.code(), other.to_string(), "start one with `marque serve` or `marque run`")),
         }
     }

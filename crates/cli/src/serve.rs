@@ -39,11 +39,11 @@ pub(crate) fn main(global: &Global, args: &ServeArgs) -> Outcome {
     harden()?;
     let paths = Paths::of(global)?;
     paths.create()?;
+    paths.closed()?;
     if UnixStream::connect(&paths.socket).is_ok() {
         let what = format!("an authority listens at `{}` already", paths.socket.display());
         return Err(Failure::Problem(Problem::new(Code::TAKEN, what, "use it, or stop it with `marque stop`")));
     }
-    paths.closed()?;
     let _held = paths.claim()?;
     let stretch = if args.fast_passphrase { Stretch { memory_kib: 8, passes: 1, lanes: 1 } } else { Stretch::default() };
     let mut signer = Signer::load(&SignerOptions { dir: paths.signer.clone(), stretch })?;

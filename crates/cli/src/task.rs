@@ -1,7 +1,7 @@
 //! `task`: check a task file, and put it in force as it is now.
 
 use crate::args::{Global, TaskCommand};
-use crate::connect::{block_on, open};
+use crate::connect::{block_on, client_at, open};
 use crate::out::{Failure, Outcome, plain, print, print_as, say};
 use crate::paths::Paths;
 use crate::run::task::{read, read_text};
@@ -34,7 +34,7 @@ pub(crate) fn main(global: &Global, command: &TaskCommand) -> Outcome {
             let paths = Paths::of(global)?;
             let applied: TaskApplied = block_on(async {
                 // What changed comes before the question for the passphrase, where an authority is open to be asked.
-                let before = Client::new(&paths.socket);
+                let before = client_at(&paths)?;
                 let shown = match show_change(&before, &file).await {
                     Err(Failure::Problem(problem)) if matches!(problem.code, Code::SEALED | Code::UNREACHABLE) => false,
                     shown => shown.map(|()| true)?,

@@ -4,7 +4,8 @@
 //!
 //! *Not its job*: deciding, printing, holding credentials.
 //!
-//! *Invariants*: an answer is read up to a limit; a refusal comes back as the [`Problem`] that the authority sent.
+//! *Invariants*: an answer is read up to a limit; a refusal comes back as the [`Problem`] that the authority sent; nothing is
+//! said to a listener of another user.
 //!
 //! *Entry points*: [`Client::new`], [`Client::call`], [`Client::stream`].
 //!
@@ -36,6 +37,14 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Somebody else listens.
+    #[error("what listens at `{path}` is another user's (uid {uid})")]
+    Stranger {
+        /// Where it listens.
+        path: String,
+        /// Who he is, as the kernel says.
+        uid: u32,
+    },
     /// The connection broke.
     #[error("the connection to the authority broke: {0}")]
     Broken(String),
@@ -50,6 +59,7 @@ impl Error {
     pub const fn code(&self) -> Code {
         match self {
             Self::Unreachable { .. } | Self::Broken(_) => Code::UNREACHABLE,
+            Self::Stranger { .. } => Code::EXPOSED,
             Self::Refused(problem) => problem.code,
         }
     }
@@ -59,13 +69,14 @@ impl Error {
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
+    uid: u32,
 }
 
 impl Client {
-    /// A client of the authority that listens at `socket`.
+    /// A client of the authority that listens at `socket` as the user `uid`, or as root.
     #[must_use]
-    pub fn new(socket: &Path) -> Self {
-        Self { socket: socket.to_owned() }
+    pub fn new(socket: &Path, uid: u32) -> Self {
+        Self { socket: socket.to_owned(), uid }
     }
 
     /// One call. `body` is sent as JSON where there is one.
@@ -100,6 +111,11 @@ impl Client {
     ) -> Result<Response<Incoming>, Error> {
         let unreachable = |source| Error::Unreachable { path: self.socket.display().to_string(), source };
         let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
+        // Before the first byte: a passphrase may be in it. Root could read it anyway.
+        let peer = stream.peer_cred().map_err(unreachable)?.uid();
+        if peer != self.uid && peer != 0 {
+            return Err(Error::Stranger { path: self.socket.display().to_string(), uid: peer });
+        }
         let broken = |e: hyper::Error| Error::Broken(e.to_string());
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);

@@ -193,7 +193,8 @@ fn a_second_authority_is_refused_at_start_whatever_became_of_the_socket() {
 fn a_data_directory_that_others_may_enter_is_refused() {
     let mut house = House::new();
     house.ok(&["stop"]);
-    for (dir, mode) in [(house.data(), 0o750), (house.data(), 0o701), (house.data().join("signer"), 0o770)] {
+    let (signer, state) = (house.data().join("signer"), house.state());
+    for (dir, mode) in [(house.data(), 0o750), (house.data(), 0o701), (signer, 0o770), (state.clone(), 0o777), (state, 0o755)] {
         let set = |mode| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode)).unwrap();
         set(mode);
         let exit = Child::run(&mut house.serve(&[]), LONG).unwrap();
@@ -203,6 +204,49 @@ fn a_data_directory_that_others_may_enter_is_refused() {
     }
     house.start(&[]);
     house.ok(&["status"]);
+}
+
+#[test]
+fn a_link_in_a_data_directory_truncates_no_file() {
+    let house = House::empty();
+    let precious = house.dir.path().join("precious");
+    std::fs::write(&precious, "precious").unwrap();
+    std::fs::create_dir(house.data()).unwrap();
+    std::os::unix::fs::symlink(&precious, house.data().join("authority.log")).unwrap();
+    for (mode, why) in [(0o755, "error[MQ-5115]"), (0o700, "an authority cannot be started")] {
+        std::fs::set_permissions(house.data(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let exit = house.run_owner(&["unseal"]);
+        assert!(!exit.status.success() && exit.stderr.contains(why), "{mode:o}: {exit:?}");
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "precious", "{mode:o}");
+    }
+    assert!(!house.data().join("signer").join("keys").exists());
+}
+
+#[test]
+fn nothing_is_said_to_a_socket_in_a_directory_that_others_may_enter() {
+    let house = House::empty();
+    std::fs::create_dir(house.data()).unwrap();
+    let listener = std::os::unix::net::UnixListener::bind(house.data().join("authority.sock")).unwrap();
+    let (heard, hears) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut bytes = [0; 64];
+            // Who connects and says nothing has said nothing.
+            let n = stream.and_then(|mut stream| stream.read(&mut bytes)).unwrap_or(0);
+            let _ = heard.send(n);
+        }
+    });
+    let run = &["run", "--purpose", "say true now", "--env", "dev", "--grant", "http GET on https://a.test/**", "--", "true"];
+    for verb in [&["unseal"][..], &["status"], &["approval", "approve", "x"], run] {
+        std::fs::set_permissions(house.data(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let exit = house.run_owner(verb);
+        assert!(exit.stderr.contains("error[MQ-5115]"), "{verb:?}: {exit:?}");
+        assert!(hears.try_recv().is_err(), "{verb:?}: nobody connected");
+    }
+    // The control: where nobody else may enter, it is spoken to.
+    std::fs::set_permissions(house.data(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    house.run_owner(&["status"]);
+    assert!(hears.recv_timeout(LONG).unwrap() > 0);
 }
 
 /// Exit code and text of both verifiers.

@@ -13,6 +13,10 @@ use std::process::Command;
 /// Runs it as somebody else: `nobody` for root; for an ordinary user, one of the subordinate users that are his (`/etc/subuid`),
 /// whom nothing else on the machine runs as.
 fn as_another(words: &[&str]) -> Exit {
+    Child::run(&mut another(words), LONG).unwrap()
+}
+
+fn another(words: &[&str]) -> Command {
     let mut command;
     if rustix::process::getuid().is_root() {
         command = Command::new("setpriv");
@@ -21,7 +25,8 @@ fn as_another(words: &[&str]) -> Exit {
         command = Command::new("unshare");
         command.args(["--user", "--map-root-user", "--map-auto", "setpriv", "--reuid", "1", "--regid", "1", "--clear-groups"]);
     }
-    Child::run(command.arg("--").args(words), LONG).unwrap()
+    command.arg("--").args(words);
+    command
 }
 
 fn as_self(words: &[&str]) -> Exit {
@@ -70,4 +75,43 @@ fn another_user_can_use_neither_a_sessions_proxy_nor_the_control_socket() {
     open_up(&socket, 0o666);
     stranger("an open socket");
     assert!(as_self(&asks).stdout.ends_with(" 200"), "the owner still has it");
+}
+
+/// Listens at its argument, lets everybody connect, and says when somebody has said something. Debian's base has it.
+const LISTENS: &str = r#"use IO::Socket::UNIX; $| = 1;
+my $s = IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 5) or die $!; chmod 0777, $ARGV[0]; print "ready\n";
+while (my $c = $s->accept) { print "heard\n" if sysread($c, my $b, 65536); }"#;
+
+#[test]
+fn the_passphrase_is_said_neither_in_another_users_directory_nor_to_another_user() {
+    let house = House::empty();
+    open_up(house.dir.path(), 0o777);
+    let data = house.data();
+    let socket = data.join("authority.sock");
+    // His directory, which anybody may read: who listens in it does not matter.
+    assert!(as_another(&["mkdir", "-m", "777", data.to_str().unwrap()]).status.success());
+    let mut listener = Child::spawn(&mut another(&["perl", "-e", LISTENS, socket.to_str().unwrap()])).unwrap();
+    listener.wait_for_line(LONG, |line| line == "ready").unwrap();
+    for mode in ["755", "700"] {
+        assert!(as_another(&["chmod", mode, data.to_str().unwrap()]).status.success());
+        let exit = house.run_owner(&["unseal"]);
+        assert!(exit.stderr.contains("error[MQ-5115]"), "{mode}: {exit:?}");
+        let exit = Child::run(&mut house.serve(&[]), LONG).unwrap();
+        assert!(exit.stderr.contains("error[MQ-5115]") && !data.join("signer").exists(), "{mode}: {exit:?}");
+    }
+    listener.kill();
+    listener.wait(LONG).unwrap();
+    assert!(!listener.stdout().contains("heard"));
+    assert!(as_another(&["rm", "-r", data.to_str().unwrap()]).status.success());
+    // One's own directory, as it should be, with his socket from when it was open.
+    std::fs::create_dir(&data).unwrap();
+    open_up(&data, 0o777);
+    let mut listener = Child::spawn(&mut another(&["perl", "-e", LISTENS, socket.to_str().unwrap()])).unwrap();
+    listener.wait_for_line(LONG, |line| line == "ready").unwrap();
+    open_up(&data, 0o700);
+    let exit = house.run_owner(&["unseal"]);
+    assert!(exit.stderr.contains("error[MQ-5115]: what listens at") && exit.stderr.contains("another user's"), "{exit:?}");
+    listener.kill();
+    listener.wait(LONG).unwrap();
+    assert!(!listener.stdout().contains("heard"));
 }
