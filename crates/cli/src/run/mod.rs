@@ -100,7 +100,7 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
     match &statement {
         Ok(statement) => {
             banner::statement(statement);
-            mark::remember(paths, &opened, statement)?;
+            mark::remember(paths, statement)?;
         }
         Err(error) => say(&format!("The session's statement is not to be had: {error}. It ends by itself.")),
     }
