@@ -2,8 +2,8 @@
 
 use crate::args::{ApprovalCommand, Global};
 use crate::connect::{block_on, client};
-use crate::out::{Outcome, plain, print, print_as};
-use crate::{auth, out::Failure};
+use crate::auth;
+use crate::out::{Outcome, plain, print, print_as, print_json_line};
 use hyper::Method;
 use marque_api::control::{ApprovalAnswer, ApprovalView};
 use std::process::ExitCode;
@@ -118,8 +118,7 @@ fn watch(global: &Global) -> Outcome {
         let mut lines = client.stream("/v1/approvals/watch").await?;
         while let Some(view) = lines.next::<ApprovalView>().await? {
             if global.json {
-                let text = serde_json::to_string(&view).map_err(|e| Failure::new(e.to_string(), "report this"))?;
-                print(&text);
+                print_json_line(&view)?;
             } else {
                 print(&line(&view));
             }

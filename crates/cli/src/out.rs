@@ -73,7 +73,7 @@ impl Failure {
 
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         match self {
-            Self::Problem(problem) if json => say(&problem.to_json()),
+            Self::Problem(problem) if json => say(&escaped(&problem.to_json())),
             _ => say(&self.text()),
         }
         ExitCode::from(self.exit_code())
@@ -111,8 +111,15 @@ pub(crate) fn print(text: &str) {
 /// JSON on stdout.
 pub(crate) fn print_json(value: &impl serde::Serialize) -> Outcome {
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new(e.to_string(), "report this"))?;
-    print(&text);
+    print(&escaped(&text));
     Ok(ExitCode::SUCCESS)
+}
+
+/// One line of JSON on stdout.
+pub(crate) fn print_json_line(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|e| Failure::new(e.to_string(), "report this"))?;
+    print(&escaped(&text));
+    Ok(())
 }
 
 /// A value of the API as one versioned document: an object gets its schema, a list stands under `items`.
@@ -142,8 +149,55 @@ pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(plain).collect::<Vec<_>>().join("\n")
 }
 
-/// Text of others, for a terminal: no control and no bidirectional characters.
+/// What a terminal obeys or does not show: control characters, those that turn the direction of writing, those without width, and
+/// tags, which spell a text that nobody sees.
+fn odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text of others, for a terminal: none of those characters.
 pub(crate) fn plain(text: &str) -> String {
-    let odd = |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same document with none of those characters as they are: outside of its strings JSON has no such character but line ends,
+/// and inside of them line ends are written as escapes already.
+pub(crate) fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '\n' || !odd(c) {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            out.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{escaped, plain};
+
+    /// Everything that [`super::odd`] is for, beside what JSON escapes by itself.
+    const ODD: &str = "\u{7f}\u{9b}31m\u{ad}\u{61c}\u{200b}\u{200d}\u{200f}\u{2028}\u{202e}\u{2060}\u{2066}\u{feff}\u{e0041}";
+
+    #[test]
+    fn json_has_no_character_that_a_terminal_obeys_or_hides_and_means_the_same() {
+        let value = serde_json::json!({ ODD: [ODD, "line\nend", "\u{1b}[2A", "größe 名"] });
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.chars().all(|c| c == '\n' || !super::odd(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        assert!(text.contains("größe 名"));
+    }
+
+    #[test]
+    fn plain_text_has_none_of_them() {
+        assert_eq!(plain(ODD).matches('\u{fffd}').count(), ODD.chars().count() - "31m".len());
+        assert_eq!(plain("größe 名"), "größe 名");
+    }
 }

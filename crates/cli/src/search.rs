@@ -2,7 +2,7 @@
 
 use crate::args::{Global, SearchArgs};
 use crate::connect::{block_on, client};
-use crate::out::{Failure, Outcome, plain, print, print_json, say};
+use crate::out::{Failure, Outcome, plain, print, print_json, print_json_line, say};
 use hyper::Method;
 use marque_api::control::{Found, Search, SearchPage, Status};
 use std::process::ExitCode;
@@ -53,7 +53,7 @@ pub(crate) fn tail(global: &Global, limit: u64, follow: bool) -> Outcome {
             let Some(found) = lines.next::<Found>().await? else { break };
             next = found.seq + 1;
             match global.json {
-                true => print(&serde_json::to_string(&found).unwrap_or_default()),
+                true => print_json_line(&found)?,
                 false => print(&line(&found)),
             }
         }

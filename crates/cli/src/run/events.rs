@@ -1,6 +1,6 @@
 //! `--json-events FILE`: what happened, a line of JSON each, written when it happens, so that a script may follow it.
 
-use crate::out::Failure;
+use crate::out::{Failure, escaped};
 use marque_api::control::{SessionOpened, Statement};
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
@@ -25,7 +25,7 @@ pub(super) fn closed(file: &Path, statement: &Statement) -> Result<(), Failure> 
 fn append(file: &Path, line: &Value) -> Result<(), Failure> {
     let open = OpenOptions::new().append(true).create(true).open(file);
     // One write a line: a reader never sees half of one.
-    open.and_then(|mut to| to.write_all(format!("{line}\n").as_bytes())).map_err(|e| failed(file, &e))
+    open.and_then(|mut to| to.write_all(format!("{}\n", escaped(&line.to_string())).as_bytes())).map_err(|e| failed(file, &e))
 }
 
 fn failed(file: &Path, error: &std::io::Error) -> Failure {
