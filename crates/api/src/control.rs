@@ -467,8 +467,10 @@ pub struct ApprovalView {
     pub request: String,
     /// What else the profile found in the request.
     pub attributes: std::collections::BTreeMap<String, String>,
-    /// Headers that the approval is for, `accept` left out, as the agent sent them.
-    pub headers: Vec<(String, String)>,
+    /// Headers that the approval is for, `accept: */*` left out, as the agent sent them.
+    pub headers: Vec<HeaderView>,
+    /// Names of headers that are sent and that the approval is not for: dates, traces, versions of the client.
+    pub unbound: Vec<String>,
     /// The beginning of the body as text, where there is one.
     pub body: Option<String>,
     /// Bytes of the body.
@@ -491,6 +493,30 @@ pub struct ApprovalView {
     pub opened_ms: u64,
     /// When it is void.
     pub expires_ms: u64,
+}
+
+/// A header on a card. What is masked is apart from the text, so that no text can pass for a mask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HeaderView {
+    /// Its name.
+    pub name: String,
+    /// Its value, piece by piece.
+    pub value: Vec<HeaderPiece>,
+}
+
+/// A piece of a header's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HeaderPiece {
+    /// As the agent sent it.
+    Text(String),
+    /// Has the exact form of a token, and stays off the card.
+    Masked {
+        /// Which form.
+        rule: String,
+        /// How long it is.
+        bytes: u64,
+    },
 }
 
 /// `POST /v1/approvals/{id}`.

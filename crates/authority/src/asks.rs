@@ -7,7 +7,7 @@ use crate::decide::{Question, Refusing};
 use crate::leaf::{Leaf, Road};
 use crate::recorded::Recorded;
 use crate::{Error, limits, random};
-use marque_api::control::{ApprovalAnswer, ApprovalView};
+use marque_api::control::{ApprovalAnswer, ApprovalView, HeaderPiece, HeaderView};
 use marque_api::problem::Retry;
 use marque_api::{Code, Problem};
 use marque_model::event::{AskAnswer, AskOpen, AskWithdraw, Draft, field};
@@ -17,8 +17,8 @@ use marque_store::AppendError;
 use marque_switch::guard_off;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use marque_detect::pattern::{Rules, builtin_rules};
+use std::sync::{Arc, LazyLock};
+use marque_detect::pattern::{Finding, Rule, Rules, builtin_rules};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -28,7 +28,8 @@ struct Card {
     meaning: Meaning,
     service: Arc<str>,
     request: String,
-    headers: Vec<(String, String)>,
+    headers: Vec<HeaderView>,
+    unbound: Vec<String>,
     body: Option<String>,
     body_bytes: u64,
     question: Question,
@@ -88,29 +89,37 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A header as an approver sees it: without what a terminal would obey, and without what is recognised as a secret, which a card
-/// would carry into terminals, pipes and logs. What is bound is the value as it is.
-fn shown(name: &str, value: &[u8]) -> String {
-    static RULES: std::sync::LazyLock<Option<Rules>> = std::sync::LazyLock::new(|| Rules::compile(&builtin_rules()).ok());
-    let Some(rules) = RULES.as_ref() else { return "(not shown)".into() };
-    // Some rules look for a word nearby: the name is one.
-    let line = [name.as_bytes(), b": ", value].concat();
-    let begin = name.len() + 2;
-    let mut found = rules.find(&line);
-    found.retain(|finding| finding.range.end > begin);
-    found.sort_by_key(|finding| finding.range.start);
-    let (mut out, mut at) = (String::new(), begin);
-    for finding in found.iter().filter(|finding| !finding.range.is_empty()) {
-        let (from, to) = (finding.range.start.max(at), finding.range.end);
-        if to <= at {
-            continue;
+/// A header as an approver sees it: without what a terminal would obey, and without what has the exact form of a token, which a
+/// card would carry into terminals, pipes and logs. Everything else is shown, also what may be a secret: whoever says yes has to see
+/// what the agent chose to write. What is bound is the value as it is.
+fn shown(name: &str, value: &[u8]) -> HeaderView {
+    static RULES: LazyLock<Option<Rules>> = LazyLock::new(|| {
+        let tokens: Vec<Rule> = builtin_rules().into_iter().filter(Rule::is_a_token).collect();
+        Rules::compile(&tokens).ok()
+    });
+    let mut found = RULES.as_ref().map(|rules| rules.find(value)).unwrap_or_default();
+    found.retain(|finding| value.get(finding.range.clone()).is_some_and(|bytes| !bytes.is_empty() && bytes.iter().all(|b| is_token_byte(*b))));
+    let (mut pieces, mut at) = (Vec::new(), 0);
+    for Finding { rule, range, .. } in found {
+        if range.start > at {
+            pieces.push(text(value.get(at..range.start).unwrap_or_default()));
         }
-        out.push_str(&lossy(line.get(at..from).unwrap_or_default()));
-        out.push_str(&format!("(masked: {}, {} bytes)", finding.rule, to - from));
-        at = to;
+        pieces.push(HeaderPiece::Masked { rule: rule.to_string(), bytes: range.len() as u64 });
+        at = range.end;
     }
-    out.push_str(&lossy(line.get(at..).unwrap_or_default()));
-    out.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    if at < value.len() || pieces.is_empty() {
+        pieces.push(text(value.get(at..).unwrap_or_default()));
+    }
+    HeaderView { name: name.to_owned(), value: pieces }
+}
+
+fn text(bytes: &[u8]) -> HeaderPiece {
+    HeaderPiece::Text(lossy(bytes).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect())
+}
+
+/// What tokens are made of. No space, no quote: no sentence hides behind a mask.
+const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'=' | b'+' | b'/' | b'~')
 }
 
 fn unknown(id: &str) -> Error {
@@ -215,7 +224,8 @@ impl Authority {
             meaning: meaning.clone(),
             service: road.service.clone(),
             request: format!("{} {}{}", request.method, road.target, request.uri),
-            headers: request.shown.headers.iter().map(|(name, value)| (name.to_string(), shown(name.as_str(), value.as_bytes()))).collect(),
+            headers: request.shown.headers.iter().map(|(name, value)| shown(name.as_str(), value.as_bytes())).collect(),
+            unbound: request.shown.unbound.iter().map(ToString::to_string).collect(),
             body: (!body.is_empty()).then(|| lossy(body.get(..limits::ASK_BODY_BYTES).unwrap_or(body))),
             body_bytes: body.len() as u64,
             question: question.clone(),
@@ -353,6 +363,7 @@ impl Authority {
             request: shown.request.clone(),
             attributes: shown.meaning.attributes.clone(),
             headers: shown.headers.clone(),
+            unbound: shown.unbound.clone(),
             body: shown.body.clone(),
             body_bytes: shown.body_bytes,
             group: shown.question.group.to_string(),
@@ -365,5 +376,45 @@ impl Authority {
             opened_ms: shown.opened_ms,
             expires_ms: shown.expires_ms,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeaderPiece, shown};
+
+    fn text(text: &str) -> HeaderPiece {
+        HeaderPiece::Text(text.to_owned())
+    }
+
+    fn masked(rule: &str, bytes: u64) -> HeaderPiece {
+        HeaderPiece::Masked { rule: rule.to_owned(), bytes }
+    }
+
+    #[test]
+    fn text_that_the_agent_chose_is_never_behind_a_mask() {
+        for value in [
+            "-----BEGIN PRIVATE KEY----- X-Scope all-tenants force recursive -----END",
+            "ALTER ROLE app PASSWORD 'x; DROP DATABASE prod; GRANT ALL ON everything TO mallory'",
+            "tenant=t1 token: all-tenants-recursive",
+            "dry-run (masked: jwt, 40 bytes)",
+            "postgres://app:drop-all-tenants@db/prod",
+            "https://hooks.slack.com/services/delete/all/tenants/now",
+            "aws secret AllTenantsRecursiveForceDeleteEverything",
+        ] {
+            assert_eq!(shown("x-note", value.as_bytes()).value, [text(value)], "{value}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_masked_and_the_text_around_it_shown() {
+        let token = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
+        let value = format!("Bearer {token} all-tenants");
+        let expected = [text("Bearer "), masked("github-token", 40), text(" all-tenants")];
+        assert_eq!(shown("x-token", value.as_bytes()).value, expected);
+        let jwt = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhYmMifQ.c2lnbmF0dXJl";
+        assert_eq!(shown("x-token", jwt.as_bytes()).value, [masked("jwt", jwt.len() as u64)]);
+        assert_eq!(shown("x-empty", b"").value, [text("")]);
+        assert_eq!(shown("x-control", b"a\tb").value, [text("a\u{fffd}b")]);
     }
 }

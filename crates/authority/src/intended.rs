@@ -27,6 +27,8 @@ pub struct Meaning {
 pub struct Shown {
     /// Headers that an approval binds.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Names of headers that go upstream and that it does not bind.
+    pub unbound: Vec<HeaderName>,
     /// The held body; empty where it is streamed, which nobody is asked about.
     pub body: Bytes,
 }

@@ -5,7 +5,7 @@ use crate::connect::{block_on, client};
 use crate::auth;
 use crate::out::{Outcome, plain, print, print_as, print_json_line};
 use hyper::Method;
-use marque_api::control::{ApprovalAnswer, ApprovalView};
+use marque_api::control::{ApprovalAnswer, ApprovalView, HeaderPiece, HeaderView};
 use std::process::ExitCode;
 
 pub(crate) fn main(global: &Global, command: &ApprovalCommand) -> Outcome {
@@ -56,6 +56,19 @@ fn wrapped(line: &str) -> Vec<String> {
     }
 }
 
+/// A header that has a mask says so in front, where no text of the agent's stands, and has its text in quotes.
+fn header(view: &HeaderView) -> String {
+    let name = plain(&view.name);
+    if let [HeaderPiece::Text(text)] = view.value.as_slice() {
+        return format!("header     {name}: {}", plain(text));
+    }
+    let piece = |piece: &HeaderPiece| match piece {
+        HeaderPiece::Text(text) => format!("\"{}\"", plain(text).replace('\\', "\\\\").replace('"', "\\\"")),
+        HeaderPiece::Masked { rule, bytes } => format!("({}, {bytes} bytes)", plain(rule)),
+    };
+    format!("masked     {name}: {}", view.value.iter().map(piece).collect::<Vec<_>>().join(" "))
+}
+
 /// What a human decides on. Text of the agent is stripped of what a terminal would obey.
 fn card(view: &ApprovalView) -> Vec<String> {
     let mut out = vec![
@@ -66,8 +79,9 @@ fn card(view: &ApprovalView) -> Vec<String> {
     for (name, value) in &view.attributes {
         out.push(format!("  {:<9}{}", plain(name), plain(value)));
     }
-    for (name, value) in &view.headers {
-        out.push(format!("header     {}: {}", plain(name), plain(value)));
+    out.extend(view.headers.iter().map(header));
+    if !view.unbound.is_empty() {
+        out.push(format!("unbound    {} (sent as well; the yes is not for what is in them)", plain(&view.unbound.join(", "))));
     }
     if let Some(body) = &view.body {
         out.push(format!("body       {} bytes, claimed by the agent like everything above:", view.body_bytes));

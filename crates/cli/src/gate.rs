@@ -189,7 +189,7 @@ impl AuthorityGate {
                 brings.address = Some(there);
             }
         }
-        let shown = Shown { headers: use_.headers, body: use_.body };
+        let shown = Shown { headers: use_.headers, unbound: use_.unbound, body: use_.body };
         Request { meanings, method: use_.method, path, uri: use_.uri, content: use_.content, shown, brings }
     }
 }

@@ -100,6 +100,7 @@ async fn pass_through<G: Gate>(tunnel: Tunnel<G>, plan: &Arc<crate::gate::RouteP
         content: Content::Streamed,
         body: Bytes::new(),
         headers: Vec::new(),
+        unbound: Vec::new(),
     };
     let Admitted { permit, needles, credential, request_bytes_max, answer_bytes_max, .. } = tunnel.house.gate.admit(&tunnel.leaf, plan, intended).await?;
     let mut use_ = Use::new(&tunnel.scene(None), plan, permit, needles, credential);

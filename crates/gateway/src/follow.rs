@@ -95,6 +95,7 @@ impl Followed {
             content: content_hash(&parts, &[]),
             body: Bytes::new(),
             headers: Vec::new(),
+            unbound: Vec::new(),
         };
         let admitted = scene.house.gate.admit(scene.leaf, plan, intended).await?;
         let limits = Limits::of(&admitted);

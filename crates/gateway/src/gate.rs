@@ -171,8 +171,10 @@ pub struct Intended {
     pub content: Content,
     /// The held body; empty when it is streamed.
     pub body: Bytes,
-    /// Headers beside `accept` that the hash binds: for whoever has to say yes.
+    /// Headers beside `accept: */*` that the hash binds: for whoever has to say yes.
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// Names of headers that go upstream and that the hash does not bind.
+    pub unbound: Vec<http::HeaderName>,
 }
 
 /// A credential on its way into its declared slot.

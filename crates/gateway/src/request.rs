@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use marque_model::Target;
 use marque_wire::http::ws::{self, Handshake};
-use marque_wire::http::{RequestStrip, check_request, is_bound, strip_request};
+use marque_wire::http::{RequestStrip, check_request, is_bound, is_unbound, strip_request};
 use std::sync::Arc;
 
 /// How a route treats its requests.
@@ -99,6 +99,7 @@ pub(crate) async fn exchange<G: Gate>(
         content,
         body: held,
         headers: bound(&parts.headers),
+        unbound: parts.headers.keys().filter(|name| is_unbound(name)).cloned().collect(),
     };
 
     // admit
@@ -190,6 +191,7 @@ fn strip<G: Gate>(
 
 /// What a yes is for besides address and body. Requests of most clients have none of it, and cost nothing here.
 fn bound(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {
-    let shown = headers.iter().filter(|(name, _)| **name != header::ACCEPT && is_bound(name));
+    let says = |name: &HeaderName, value: &HeaderValue| *name != header::ACCEPT || value.as_bytes() != b"*/*";
+    let shown = headers.iter().filter(|(name, value)| is_bound(name) && says(name, value));
     shown.map(|(name, value)| (name.clone(), value.clone())).collect()
 }

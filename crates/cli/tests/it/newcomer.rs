@@ -156,7 +156,13 @@ fn a_question_that_waits_is_told_in_a_line_without_a_word_of_the_agents() {
     let (_echo, origin) = house.echo(&canary("api"));
     let grant = format!("http DELETE on {origin}/**");
     let token = format!("ghp_{}", "a1B2c3D4e5F6".repeat(3));
-    let script = format!("curl -sS -X DELETE -H 'X-Token: {token}' -H 'X-Note: plain words' '{origin}/Waits%20MQ'; true");
+    let headers = format!(
+        "-H 'X-Token: {token}' -H 'X-Note: plain words' -H 'X-Fake: dry-run (github-token, 40 bytes)' -H 'X-Key: -----BEGIN PRIVATE KEY----- \
+         all-tenants -----END' -H 'Idempotency-Key: 42' -H 'Baggage: tenant=all' -H 'X-Datadog-Scope: all' -H 'X-Forwarded-User: root' \
+         -H 'Accept: all/tenants' -H 'Traceparent: 00-1'"
+    );
+    let odd = "{\"a\":\"\u{9b}31mred\u{202e}evil\u{200b}\u{feff}\u{e0041}\"}";
+    let script = format!("curl -sS -X DELETE {headers} --data '{odd}' '{origin}/Waits%20MQ'; true");
     let args = [
         "run", "--purpose", "tidy the items", "--env", "staging", "--accept-risk", "uncontained", "--grant", &grant, "--", "/bin/sh", "-c", &script,
     ];
@@ -166,11 +172,26 @@ fn a_question_that_waits_is_told_in_a_line_without_a_word_of_the_agents() {
     let view: Value = serde_json::from_str(&line).unwrap();
     let id = view["id"].as_str().unwrap();
     let card = house.ok(&["approval", "show", id]).stdout;
-    json(&house, &["approval", "show", id]);
-    for text in [&card, &line] {
-        assert!(!text.contains(&token), "a secret stays off the card: {text}");
-        assert!(text.contains("masked: ") && text.contains("plain words"), "{text}");
+    let document = json(&house, &["approval", "show", id]);
+    assert!(document["body"] == odd && view["body"] == odd, "escapes mean what they stand for: {document}");
+    let raw = house.ok(&["--json", "approval", "show", id]).stdout;
+    for text in [&card, &line, &raw] {
+        assert!(!text.contains(&token), "a token stays off the card: {text}");
+        assert!(text.contains("plain words") && text.contains("all-tenants"), "{text}");
+        let hidden = |c: char| "\u{9b}\u{202e}\u{200b}\u{feff}\u{e0041}".contains(c);
+        assert!(!text.contains(hidden), "{text:?}");
     }
+    let begins = |start: &str| card.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(begins("masked"), ["masked     x-token: (github-token, 40 bytes)"], "{card}");
+    let unbound = begins("unbound");
+    assert!(unbound.len() == 1 && unbound[0].starts_with("unbound    ") && unbound[0].contains("traceparent"), "{card}");
+    for shown in [
+        "x-fake: dry-run (github-token, 40 bytes)", "x-key: -----BEGIN PRIVATE KEY----- all-tenants -----END", "idempotency-key: 42",
+        "baggage: tenant=all", "x-datadog-scope: all", "accept: all/tenants",
+    ] {
+        assert!(begins("header").contains(&format!("header     {shown}")), "{shown}: {card}");
+    }
+    assert!(!card.contains("x-forwarded-user"), "it is not sent: {card}");
     house.ok(&["approval", "deny", id]);
     let exit = run.wait(LONG).unwrap();
     let told: Vec<&str> = exit.stderr.lines().filter(|line| line.starts_with("Waits ")).collect();

@@ -172,6 +172,15 @@ impl Rule {
         self
     }
 
+    /// Whether the whole of what it finds is a token of one exact form: nothing that stands nearby is needed to tell, nothing
+    /// beside the token is taken along, and it does not run to a text further on.
+    #[must_use]
+    pub fn is_a_token(&self) -> bool {
+        let whole = self.parse().is_ok_and(|hir| hir.properties().explicit_captures_len() == 0);
+        let ends = !matches!(self.tail, Tail::Through(_));
+        whole && ends && self.precision == Precision::Exact && self.keywords.is_empty()
+    }
+
     /// Checks the bounds and parses.
     fn parse(&self) -> Result<Hir, RuleError> {
         let id = || self.id.clone();

@@ -9,59 +9,54 @@ use http::HeaderName;
 use http::request::Parts;
 use marque_model::Content;
 
-const TAG: &[u8] = b"marque/content/v2";
+const TAG: &[u8] = b"marque/content/v3";
 
-/// Headers that change with every try of one and the same request, or that say who carries it and not what it asks for:
-/// dates, tracing, signatures, retries, the connection's own; target and credential are bound elsewhere. Everything else may
-/// choose a tenant, a destination or a dry run, and is bound.
-const NOISE: [&str; 38] = [
-    "accept-encoding",
-    "authorization",
+/// The connection's own, and what is bound elsewhere: the gateway writes or removes them itself.
+const OWN: [&str; 7] =
+    ["accept-encoding", "authorization", "connection", "content-length", "host", "sec-websocket-key", "upgrade"];
+
+/// Headers that change with every try of one and the same request and ask for nothing: the time, names of traces and tries,
+/// versions of the client. By their exact names: whatever else begins like one of them may choose a tenant, a destination or a dry
+/// run, and is bound. They go upstream as the agent wrote them, so that whoever says yes is told of them.
+const NOISE: [&str; 26] = [
     "b3",
-    "baggage",
-    "connection",
-    "content-length",
     "date",
-    "expect",
-    "forwarded",
-    "host",
-    "idempotency-key",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "sec-websocket-key",
     "sentry-trace",
-    "signature",
-    "signature-input",
-    "te",
     "traceparent",
     "tracestate",
-    "trailer",
-    "transfer-encoding",
     "uber-trace-id",
-    "upgrade",
     "user-agent",
-    "via",
-    "x-amz-date",
     "x-amzn-trace-id",
+    "x-b3-flags",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-spanid",
+    "x-b3-traceid",
     "x-client-request-id",
     "x-cloud-trace-context",
     "x-correlation-id",
+    "x-datadog-origin",
+    "x-datadog-parent-id",
+    "x-datadog-sampling-priority",
+    "x-datadog-tags",
+    "x-datadog-trace-id",
     "x-goog-api-client",
-    "x-real-ip",
     "x-request-id",
     "x-stainless-read-timeout",
     "x-stainless-retry-count",
+    "x-stainless-timeout",
 ];
-/// Beginnings of such names.
-const NOISE_PREFIXES: [&str; 3] = ["x-b3-", "x-datadog-", "x-forwarded-"];
 
 /// Whether a header is part of what an approval is for.
 #[must_use]
 pub fn is_bound(name: &HeaderName) -> bool {
-    let name = name.as_str();
-    NOISE.binary_search(&name).is_err() && !NOISE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    OWN.binary_search(&name.as_str()).is_err() && !is_unbound(name)
+}
+
+/// Whether a header goes upstream as the agent wrote it and is no part of what an approval is for.
+#[must_use]
+pub fn is_unbound(name: &HeaderName) -> bool {
+    NOISE.binary_search(&name.as_str()).is_ok()
 }
 
 /// Hashes a request whose body comes in pieces. The head is length-prefixed and the body's length follows it, so that
@@ -153,6 +148,15 @@ mod tests {
             ("/a?b=1", &[("content-type", "a/b"), ("x-amz-copy-source", "x")], b"body"),
             ("/a?b=1", &[("content-type", "a/b"), ("stripe-account", "acct_live")], b"body"),
             ("/a?b=1", &[("content-type", "a/b"), ("destination", "/elsewhere")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("idempotency-key", "42")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("baggage", "tenant=all")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("signature", "x")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("signature-input", "x")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("x-amz-date", "20260101T000000Z")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("x-datadog-scope", "all")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("x-b3-tenant", "all")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("x-forwarded-user", "root")], b"body"),
+            ("/a?b=1", &[("content-type", "a/b"), ("x-real-ip", "10.0.0.1")], b"body"),
             ("/a?b=1", &[], b"body"),
             ("/a?b=1", &[("content-type", "a/b")], b"bodz"),
             ("/a?b=1", &[("content-type", "a/b")], b"body\0"),
@@ -171,7 +175,7 @@ mod tests {
         let noise = [("date", "now"), ("traceparent", "00-1"), ("authorization", "PH"), ("x-b3-spanid", "1"), ("user-agent", "u")];
         let noisy: Vec<_> = noise.into_iter().chain([("x-tenant", "1"), ("accept", "a/b")]).collect();
         assert_eq!(content_hash(&post("https://api.test/a", &noisy), b""), base);
-        assert!(NOISE.is_sorted());
+        assert!(NOISE.is_sorted() && OWN.is_sorted());
     }
 
     proptest! {

@@ -13,7 +13,7 @@ pub mod strip;
 pub mod ws;
 
 pub use check::{Checked, check_absolute, check_connect, check_connect_as, check_request};
-pub use content::{ContentHasher, content_hash, is_bound};
+pub use content::{ContentHasher, content_hash, is_bound, is_unbound};
 pub use framing::Framing;
 pub use path::{Ambiguous, CanonicalPath};
 pub use reject::Reject;
