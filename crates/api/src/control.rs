@@ -402,12 +402,15 @@ pub struct Statement {
     pub by_service: Vec<UseCount>,
     /// Refusals by code.
     pub refused: Vec<RefusedCount>,
+    /// Admitted requests that had no answer of the upstream's, by code. They are no refusals: what left is counted as sent.
+    #[serde(default)]
+    pub unanswered: Vec<RefusedCount>,
     /// What observe mode let pass and enforce mode would have refused or asked about.
     #[serde(default)]
     pub would_refuse: Vec<RefusedCount>,
     /// Uses whose outcome is not known.
     pub unknown: u32,
-    /// Static credentials that were used and live on.
+    /// Static credentials of uses that left, or may have, and that live on.
     pub static_used: Vec<String>,
     /// Admitted uses that may have created authority upstream.
     pub standing: Vec<String>,

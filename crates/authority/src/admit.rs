@@ -34,6 +34,8 @@ pub struct Permit {
     pub(crate) intents: Vec<u64>,
     /// What it was counted as, for the statement.
     pub(crate) counted: Vec<(String, Effect)>,
+    /// The credential that it is recorded under.
+    pub(crate) account: Option<CredentialId>,
     pub(crate) settled: bool,
 }
 
@@ -145,6 +147,10 @@ impl Authority {
         let held = Held { moment, counted, policy_seq };
         let bytes_max = self.byte_cap(leaf, &chosen);
         let mut intents = Vec::with_capacity(planned.len());
+        let account = request.brings.account(chosen.candidate).map(|(id, _)| id);
+        if let Some(id) = account {
+            *leaf.carried.lock().entry(id).or_default() += 1;
+        }
         for (index, one) in planned.into_iter().enumerate() {
             // Each of one request's own intents moves the facts on by itself.
             let draft = self.intent(leaf, road, request, one, &chosen, bytes_max, &held, index);
@@ -152,7 +158,7 @@ impl Authority {
                 Ok(seq) => intents.push(seq),
                 Err(stop) => {
                     // Nothing was sent: what was admitted for the other meanings is given back.
-                    let permit = Permit { leaf: leaf.clone(), referred: None, intents, counted: Vec::new(), settled: false };
+                    let permit = Permit { leaf: leaf.clone(), referred: None, intents, counted: Vec::new(), account, settled: false };
                     self.settle(permit, NOT_SENT);
                     return Err(stop);
                 }
@@ -160,7 +166,7 @@ impl Authority {
         }
         let attached = chosen.candidate.filter(|c| request.brings.leaves(&c.placement));
         let referred = attached.filter(|c| c.by_reference).map(|c| (c.id, c.version));
-        let mut permit = Permit { leaf: leaf.clone(), referred, intents, counted: Vec::new(), settled: false };
+        let mut permit = Permit { leaf: leaf.clone(), referred, intents, counted: Vec::new(), account, settled: false };
         match self.attach(leaf, attached, permit.seq()).await {
             Ok(attachment) => {
                 let (needles, guessable) = leaf.needles.current();
@@ -413,6 +419,6 @@ impl Authority {
             self.note_host_refusal(leaf, target.host().to_owned(), &problem.clone().into());
             return Err(problem);
         }
-        Ok(Permit { leaf: leaf.clone(), referred: None, intents: Vec::new(), counted: Vec::new(), settled: false })
+        Ok(Permit { leaf: leaf.clone(), referred: None, intents: Vec::new(), counted: Vec::new(), account: None, settled: false })
     }
 }

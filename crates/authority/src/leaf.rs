@@ -102,6 +102,8 @@ pub struct Leaf {
     pub uses: Mutex<BTreeMap<(String, marque_model::Effect), u64>>,
     /// Those of them that never left, by the same.
     pub unsent: Mutex<BTreeMap<(String, marque_model::Effect), u64>>,
+    /// Uses by the credential that they are recorded under, without those that never left.
+    pub carried: Mutex<BTreeMap<CredentialId, u64>>,
     /// What observe mode let pass, by code and action, for the statement at the end.
     pub would: Mutex<BTreeMap<(u16, String), u64>>,
     /// Refusals since the last record, and the last one for `why`.

@@ -40,6 +40,8 @@ pub struct Kind {
     pub effect: Effect,
     /// Rule.
     pub rule: Option<String>,
+    /// The use was admitted before: it is counted as a use, and this is why it had no answer.
+    pub of_a_use: bool,
 }
 
 #[derive(Debug, Default)]
@@ -65,7 +67,7 @@ impl Refusals {
         }
         self.last.push_back(refused);
         let kind = match self.counts.len() >= KINDS_MAX && !self.counts.contains_key(&kind) {
-            true => Kind { code: kind.code, service: "…".into(), operation: "…".into(), effect: kind.effect, rule: None },
+            true => Kind { code: kind.code, service: "…".into(), operation: "…".into(), rule: None, ..kind },
             false => kind,
         };
         let count = self.counts.entry(kind.clone()).or_default();
@@ -105,7 +107,7 @@ mod tests {
     use marque_api::Code;
 
     fn refuse(to: &mut Refusals, operation: &str, at_ms: u64) -> Option<(Kind, u32)> {
-        let kind = Kind { code: 2104, service: "s".into(), operation: operation.into(), effect: Effect::Read, rule: None };
+        let kind = Kind { code: 2104, service: "s".into(), operation: operation.into(), effect: Effect::Read, rule: None, of_a_use: false };
         let problem = Problem::plain(Code::NOT_GRANTED, "");
         to.take(kind, Refused { at_ms, request: operation.into(), problem, rule: None, basis: None })
     }

@@ -165,6 +165,7 @@ impl Authority {
             exposed: Mutex::default(),
             uses: Mutex::default(),
             unsent: Mutex::default(),
+            carried: Mutex::default(),
             would: Mutex::default(),
             refusals: Mutex::default(),
             ended: watch::Sender::new(false),

@@ -45,6 +45,11 @@ impl Authority {
         if !how.sent {
             let mut unsent = permit.leaf.unsent.lock();
             permit.counted.drain(..).for_each(|key| *unsent.entry(key).or_default() += 1);
+            if let Some(account) = permit.account
+                && let Some(uses) = permit.leaf.carried.lock().get_mut(&account)
+            {
+                *uses = uses.saturating_sub(1);
+            }
         }
         for (index, seq) in permit.intents.iter().enumerate() {
             // The bytes of one request are counted once.
@@ -75,6 +80,7 @@ impl Authority {
             operation: first.operation.clone(),
             effect: first.effect,
             rule: refusing.rule.clone(),
+            of_a_use: false,
         };
         let what = format!("{} {}{}", request.method, road.target, request.path);
         self.note_refusal(leaf, kind, what, refusing);
@@ -110,18 +116,24 @@ impl Authority {
         }
     }
 
-    /// A refusal that the gateway found by itself: a host, a framing error, an address.
-    pub fn refused_by_gateway(self: &Arc<Self>, leaf: &Arc<Leaf>, host: String, problem: &Problem) {
-        self.note_host_refusal(leaf, host, &problem.clone().into());
+    /// A refusal that the gateway found by itself: a host, a framing error, an address; or, `of_a_use`, why an admitted use had no
+    /// answer.
+    pub fn refused_by_gateway(self: &Arc<Self>, leaf: &Arc<Leaf>, host: String, problem: &Problem, of_a_use: bool) {
+        self.note_at_host(leaf, host, &problem.clone().into(), of_a_use);
     }
 
     pub(crate) fn note_host_refusal(self: &Arc<Self>, leaf: &Arc<Leaf>, host: String, refusing: &Refusing) {
+        self.note_at_host(leaf, host, refusing, false);
+    }
+
+    fn note_at_host(self: &Arc<Self>, leaf: &Arc<Leaf>, host: String, refusing: &Refusing, of_a_use: bool) {
         let kind = Kind {
             code: refusing.problem.code.number(),
             service: host.clone(),
             operation: "connect".into(),
             effect: Effect::Unparsed,
             rule: refusing.rule.clone(),
+            of_a_use,
         };
         self.note_refusal(leaf, kind, host, refusing);
     }

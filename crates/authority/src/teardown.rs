@@ -90,7 +90,13 @@ impl Authority {
         let (unknown, used, standing, names) = {
             let state = self.state.read();
             let unknown = state.open_uses.values().filter(|open| open.session == leaf.session).count();
-            let used = state.used(leaf.session).cloned().unwrap_or_default();
+            let mut used = state.used(leaf.session).cloned().unwrap_or_default();
+            // What never left is nowhere. The state cannot tell that from what was cut, and an earlier process's uses keep all.
+            let carried = leaf.carried.lock();
+            used.credentials.retain(|id| carried.get(id) != Some(&0));
+            let unsent = leaf.unsent.lock();
+            let grants = unsent.iter().filter(|((_, effect), _)| *effect == marque_model::Effect::Grant).map(|(_, n)| *n).sum::<u64>();
+            used.standing = used.standing.saturating_sub(u32::try_from(grants).unwrap_or(u32::MAX));
             let name = |id| state.credentials.get(id).map_or_else(|| format!("{id}"), |c| c.name.clone());
             let names: Vec<String> = used.credentials.iter().map(name).collect();
             (u32::try_from(unknown).unwrap_or(u32::MAX), used.credentials, used.standing, names)
@@ -172,6 +178,8 @@ fn statement(
         what: format!("{} {}", kind.service, kind.operation),
         count,
     };
+    let refusals = leaf.refusals.lock();
+    let of_kind = |of_a_use| refusals.totals().filter(|(kind, _)| kind.of_a_use == of_a_use).map(refused).collect();
     let passed = |((code, what), count): (&(u16, String), &u64)| RefusedCount { code: format!("MQ-{code}"), what: what.clone(), count: *count };
     let would_refuse = leaf.would.lock().iter().map(passed).collect();
     let mut not_known = vec!["what the agent sent to where it may write".to_owned()];
@@ -190,7 +198,8 @@ fn statement(
         closed_after_ms,
         uses: uses.values().sum(),
         by_service: uses.iter().map(count).collect(),
-        refused: leaf.refusals.lock().totals().map(refused).collect(),
+        refused: of_kind(false),
+        unanswered: of_kind(true),
         would_refuse,
         unknown,
         static_used,

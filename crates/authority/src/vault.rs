@@ -129,6 +129,7 @@ impl Authority {
         };
         let draft = Draft::new(intent).in_session(leaf.session, leaf.mode).by_leaf(leaf.jti.clone()).caused_by(cause);
         let entry = self.with_opening(draft, leaf.human, field::URL, &Recorded::of(&path));
+        *leaf.carried.lock().entry(vault.id).or_default() += 1;
         self.durable_intent(leaf, entry).await.map_err(|_| "its reading could not be recorded".to_owned())
     }
 

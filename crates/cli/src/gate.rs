@@ -135,6 +135,7 @@ fn problem(of: &marque_api::Problem) -> Problem {
         help: of.help.clone(),
         retry_after_s: of.retry_after_s,
         approval_url: of.approval.clone(),
+        of_a_use: false,
     }
 }
 
@@ -347,7 +348,7 @@ impl Gate for AuthorityGate {
         }
         let host = target.map_or_else(|| "?".to_owned(), |t| t.host().to_owned());
         let known = marque_api::Problem::new(code, refused.title.clone(), refused.help.clone());
-        self.authority.refused_by_gateway(leaf, host, &known);
+        self.authority.refused_by_gateway(leaf, host, &known, refused.of_a_use);
     }
 
     async fn ended(&self, seat: &Arc<Seat>) {

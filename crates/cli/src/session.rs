@@ -165,6 +165,9 @@ pub(crate) fn statement_lines(s: &Statement) -> Vec<String> {
     for refused in &s.refused {
         out.push(format!("Refused     {} ×{}  {}", plain(&refused.what), refused.count, refused.code));
     }
+    for failed in &s.unanswered {
+        out.push(format!("No answer   {} ×{}  {}", plain(&failed.what), failed.count, failed.code));
+    }
     for passed in &s.would_refuse {
         out.push(format!("Let pass    {} ×{}  enforce: {}", plain(&passed.what), passed.count, passed.code));
     }

@@ -103,17 +103,17 @@ impl Followed {
         let Address { plan: there, path_and_query, opaque } = self.address;
         let mut use_ = Use::new(scene, &there, permit, needles, credential);
         use_.outcome.opaque = opaque;
-        parts.uri = uri(&path_and_query, None)?;
+        parts.uri = uri(&path_and_query, None).map_err(Problem::of_a_use)?;
         drop(path_and_query);
         use_.outcome.credential_sent = true;
         let treatment = Treatment::of_followed(parts.method.clone(), opaque);
         // There is no body to frame, so that HTTP/1.1 serves whatever the client speaks.
-        let response = forward::send(&scene.house.dialer, &mut use_, parts, OutBody::empty(), Protocol::H1).await?;
+        let response = forward::send(&scene.house.dialer, &mut use_, parts, OutBody::empty(), Protocol::H1).await.map_err(Problem::of_a_use)?;
         if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
             use_.settle(Ending::UpstreamFailed);
-            return Err(found::handshake("no upgrade was asked for"));
+            return Err(found::handshake("no upgrade was asked for").of_a_use());
         }
-        answer::pass(use_, response, treatment, limits).await
+        answer::pass(use_, response, treatment, limits).await.map_err(Problem::of_a_use)
     }
 }
 

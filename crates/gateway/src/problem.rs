@@ -27,6 +27,8 @@ pub struct Problem {
     pub retry_after_s: Option<u32>,
     /// Where a human answers, if one was asked.
     pub approval_url: Option<String>,
+    /// The use was admitted before: this is what became of it, and no refusal.
+    pub of_a_use: bool,
 }
 
 /// In which form the client understands a refusal.
@@ -49,7 +51,13 @@ impl Problem {
     /// A problem with no retry hint.
     #[must_use]
     pub fn new(status: u16, code: &'static str, title: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { status, code, title: title.into(), help: help.into(), retry_after_s: None, approval_url: None }
+        Self { status, code, title: title.into(), help: help.into(), retry_after_s: None, approval_url: None, of_a_use: false }
+    }
+
+    /// The same, of a use that was admitted.
+    #[must_use]
+    pub(crate) fn of_a_use(self) -> Self {
+        Self { of_a_use: true, ..self }
     }
 
     /// The one sentence that text-only clients see.

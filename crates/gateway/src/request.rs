@@ -107,7 +107,7 @@ pub(crate) async fn exchange<G: Gate>(
 
     let upgrade = client.zip(handshake);
     let ready = Ready { parts, taken, attachments: back.attachments, plan, rules, treatment, upgrade, protocol };
-    ready.carry(scene, admitted).await
+    ready.carry(scene, admitted).await.map_err(Problem::of_a_use)
 }
 
 /// A request that was admitted and not yet sent.

@@ -139,8 +139,8 @@ impl<G: Gate> Drop for Use<G> {
     fn drop(&mut self) {
         if self.permit.is_some() {
             let ending = match () {
-                () if self.state.cut.is_cancelled() => Ending::Cut,
                 () if self.sent.is_none() => Ending::NotSent,
+                () if self.state.cut.is_cancelled() => Ending::Cut,
                 () => Ending::Aborted,
             };
             self.settle(ending);

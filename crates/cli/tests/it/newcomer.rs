@@ -270,6 +270,36 @@ fn nothing_is_said_to_a_socket_in_a_directory_that_others_may_enter() {
     assert!(hears.recv_timeout(LONG).unwrap() > 0);
 }
 
+#[test]
+fn a_statement_counts_a_request_that_was_cut_once_and_names_no_credential_that_never_left() {
+    let house = House::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            // The head is read, so that it has left; then the connection is cut.
+            let _ = stream.and_then(|mut stream| stream.read(&mut [0; 4096]));
+        }
+    });
+    let nobody = marque_testkit::proc::free_port().unwrap();
+    for (name, port) in [("cuts", port), ("dead", nobody)] {
+        let (origin, pin) = (format!("http://{name}.test:{port}"), format!("{name}.test:{port}=127.0.0.1"));
+        house.add_credential(name, &canary(name), &["--service", "http", "--host", &origin, "--place", "bearer", "--pin", &pin]);
+    }
+    let (cuts, dead) = (format!("http://cuts.test:{port}"), format!("http://dead.test:{nobody}"));
+    let exit = run(&house, &format!("http GET on {cuts}/**"), &format!("curl -s --noproxy '' {cuts}/x"));
+    let lines = |exit: &Exit, start: &str| exit.stderr.lines().filter(|line| line.starts_with(start)).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&exit, "Used "), ["Used        http 1 read"], "{exit:?}");
+    assert_eq!(lines(&exit, "Refused "), Vec::<String>::new(), "{exit:?}");
+    assert_eq!(lines(&exit, "No answer "), ["No answer   cuts.test connect ×1  MQ-4110"], "{exit:?}");
+    assert_eq!(lines(&exit, "Left "), ["Left        static and still live upstream: cuts"], "{exit:?}");
+    let exit = run(&house, &format!("http GET on {dead}/**"), &format!("curl -s --noproxy '' {dead}/x"));
+    assert_eq!(lines(&exit, "Used "), ["Used        nothing"], "{exit:?}");
+    assert_eq!(lines(&exit, "Not sent "), ["Not sent    1 uses that were admitted and never left"], "{exit:?}");
+    assert_eq!(lines(&exit, "Refused "), Vec::<String>::new(), "{exit:?}");
+    assert_eq!(lines(&exit, "Left "), ["Left        nothing was minted"], "{exit:?}");
+}
+
 /// Exit code and text of both verifiers.
 fn verdicts(house: &House) -> [(Option<i32>, String); 2] {
     let verifier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/verify.py");
