@@ -1,4 +1,5 @@
 //! Openings: the text behind a commitment, under a key of its subject. Without the key it is gone, and every proof still holds.
+//! The same key is for what is kept of him beside the journal, and for names that nobody else can tell.
 
 use super::aead::{NONCE_BYTES, NotOurs, bind, decrypt, encrypt, mac};
 use marque_detect::Secret;
@@ -37,6 +38,39 @@ impl OpeningKey {
         }
         let key = self.message_key(opening.seq, opening.field, &opening.nonce);
         decrypt(&*key, opening.nonce, &self.aad(opening.seq, opening.field), opening.ciphertext)
+    }
+
+    /// Encrypts a text that is kept beside the journal under `name`. `nonce` is fresh random bytes.
+    ///
+    /// # Errors
+    /// When the text is longer than the cipher allows.
+    pub fn seal_kept(&self, name: &[u8], nonce: [u8; NONCE_BYTES], text: &[u8]) -> Result<Vec<u8>, NotOurs> {
+        let sealed = encrypt(&*self.kept_key(name, &nonce), nonce, &self.kept_aad(name), text)?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    /// What [`Self::seal_kept`] was given.
+    ///
+    /// # Errors
+    /// When it is of another subject, another name, or was changed.
+    pub fn open_kept(&self, name: &[u8], kept: &[u8]) -> Result<Secret, NotOurs> {
+        let (nonce, sealed) = kept.split_first_chunk::<NONCE_BYTES>().ok_or(NotOurs)?;
+        decrypt(&*self.kept_key(name, nonce), *nonce, &self.kept_aad(name), sealed)
+    }
+
+    /// What `text` is called where it must not be recognised: always the same, and without the key nobody can tell of which
+    /// text it is, nor try.
+    #[must_use]
+    pub fn name_of(&self, text: &[u8]) -> [u8; 32] {
+        mac(self.key.expose(), &[b"marque/name/v1", text])
+    }
+
+    fn kept_key(&self, name: &[u8], nonce: &[u8; NONCE_BYTES]) -> zeroize::Zeroizing<[u8; 32]> {
+        zeroize::Zeroizing::new(mac(self.key.expose(), &[b"marque/kept/v1", nonce, name]))
+    }
+
+    fn kept_aad(&self, name: &[u8]) -> Vec<u8> {
+        bind(&[b"marque/kept/v1", &self.instance, &self.subject, name])
     }
 
     fn message_key(&self, seq: u64, field: u64, nonce: &[u8; NONCE_BYTES]) -> zeroize::Zeroizing<[u8; 32]> {

@@ -265,6 +265,39 @@ fn an_erased_subject_has_no_text_left() {
 }
 
 #[test]
+fn what_is_kept_and_named_under_a_subjects_key_is_of_no_use_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut keys = Keyring::create(INSTANCE, random(1));
+    let mut secrets = store(dir.path(), 2);
+    let (alice, bob) = ([1; 16], [2; 16]);
+    for subject in [alice, bob] {
+        secrets.make_opening_key(&mut keys, subject).unwrap();
+    }
+    let [hers, his] = [alice, bob].map(|subject| secrets.opening_key(&mut keys, subject).unwrap());
+    let kept = hers.seal_kept(b"a", [5; 12], b"rotate the role").unwrap();
+    assert!(!kept.windows(6).any(|w| w == b"rotate"));
+    assert!(hers.open_kept(b"a", &kept).unwrap().eq_bytes(b"rotate the role"));
+    assert!(hers.open_kept(b"b", &kept).is_err() && his.open_kept(b"a", &kept).is_err());
+    for at in 0..kept.len() {
+        let mut changed = kept.clone();
+        changed[at] ^= 1;
+        assert!(hers.open_kept(b"a", &changed).is_err(), "byte {at}");
+        assert!(hers.open_kept(b"a", &kept[..at]).is_err(), "cut at {at}");
+    }
+    let again = store(dir.path(), 3).opening_key(&mut keys, alice).unwrap();
+    let name = hers.name_of(b"/home/alice/task.toml");
+    assert_eq!(again.name_of(b"/home/alice/task.toml"), name);
+    assert_ne!(hers.name_of(b"/home/alice/task"), name);
+    assert_ne!(his.name_of(b"/home/alice/task.toml"), name);
+    // Erased, and known again: another key, which opens and names nothing of before.
+    assert!(secrets.erase_subject(alice, &[]).unwrap());
+    assert!(secrets.make_opening_key(&mut keys, alice).unwrap());
+    let later = secrets.opening_key(&mut keys, alice).unwrap();
+    assert!(later.open_kept(b"a", &kept).is_err());
+    assert_ne!(later.name_of(b"/home/alice/task.toml"), name);
+}
+
+#[test]
 fn what_is_erased_leaves_no_byte_of_its_rows_in_the_file_and_takes_no_other_row_along() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secrets.db");
