@@ -7,21 +7,12 @@ use crate::{Error, tasks};
 use marque_api::control::{HumanErase, HumanView};
 use marque_api::{Code, Problem};
 use marque_journal::record::{self, KeyKind};
-use marque_model::event::{Draft, Erased, Event};
+use marque_model::event::{Draft, Erased};
 use marque_model::state::AskPhase;
 use marque_model::{State, SubjectId};
 use marque_switch::fail_point;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// What the records hold of a human.
-#[derive(Default)]
-struct Traces {
-    /// Openings of his.
-    openings: u32,
-    /// Tasks that his sessions were opened with, by digest.
-    tasks: BTreeSet<[u8; 32]>,
-}
 
 impl Authority {
     /// Every human that is known by a pseudonym, also the erased ones.
@@ -53,7 +44,7 @@ impl Authority {
     }
 
     /// Destroys what can be read of a human: purposes, references, addresses and summaries of his sessions, the texts of the
-    /// tasks that they were opened with, and the row with his name. The records stay, and verify. An act that widens
+    /// tasks that he put in force, and the row with his name. The records stay, and verify. An act that widens
     /// nothing and cannot be undone: it needs the passphrase. For one that was erased before, what was left is destroyed.
     ///
     /// # Errors
@@ -64,15 +55,16 @@ impl Authority {
         let subject = self.known_human(human).await?;
         self.judge_act("human.erase", &subject.to_string(), "", self.subject_of(uid).await?)?;
         let _one_at_a_time = self.erasing.lock().await;
-        let traces = self.traces_of(subject).await?;
         // Asked again by the committer: a session that opens in this moment is in the way too.
         let known = self.state.read().erased.contains_key(&subject);
         if !known {
             self.may_be_erased(subject)?;
-            self.append(Draft::new(Erased { subject, count: traces.openings }).into()).await?;
+            // As many as there are now: what comes before the record is destroyed too.
+            let count = self.openings_of(subject).await?;
+            self.append(Draft::new(Erased { subject, count }).into()).await?;
             fail_point("erase.durable");
         }
-        self.destroy(subject, &traces.tasks).await?;
+        self.destroy(subject).await?;
         fail_point("erase.destroyed");
         self.remember()?;
         Ok(self.human_view(&self.state.read(), subject, None))
@@ -104,36 +96,42 @@ impl Authority {
         if erased.is_empty() {
             return Ok(());
         }
+        let data_dir = self.options.data_dir.clone();
         let left = move |vault: &mut crate::openings::Vault| {
             let humans = vault.humans()?;
-            Ok(erased.into_iter().filter(|subject| vault.knows(*subject, &humans)).collect::<Vec<_>>())
+            let anything = |subject: &SubjectId| vault.knows(*subject, &humans) || tasks::has_texts(&data_dir, *subject);
+            Ok(erased.into_iter().filter(anything).collect::<Vec<_>>())
         };
         for subject in self.with_vault(left).await? {
-            let traces = self.traces_of(subject).await?;
-            self.destroy(subject, &traces.tasks).await?;
+            self.destroy(subject).await?;
         }
         Ok(())
     }
 
-    /// The rows come last: while they are there, a start knows that something may be left.
-    async fn destroy(&self, subject: SubjectId, task_digests: &BTreeSet<[u8; 32]>) -> Result<(), Error> {
-        tasks::forget_texts(&self.options.data_dir, task_digests)?;
-        fail_point("erase.texts-removed");
-        self.with_vault(move |vault| vault.erase(subject)).await?;
+    /// In one turn at the secrets file: a text that is kept in this moment is there before and goes too, or finds no key.
+    pub(crate) async fn destroy(&self, subject: SubjectId) -> Result<(), Error> {
+        let data_dir = self.options.data_dir.clone();
+        let all = move |vault: &mut crate::openings::Vault| {
+            tasks::forget_texts(&data_dir, subject)?;
+            fail_point("erase.texts-removed");
+            vault.erase(subject)
+        };
+        self.with_vault(all).await?;
+        // Not before: who asks for it in between puts it back.
         self.subject_keys.write().remove(subject.as_bytes());
         Ok(())
     }
 
-    async fn traces_of(self: &Arc<Self>, subject: SubjectId) -> Result<Traces, Error> {
+    async fn openings_of(self: &Arc<Self>, subject: SubjectId) -> Result<u32, Error> {
         let this = self.clone();
         let walk = tokio::task::spawn_blocking(move || this.walk_human(subject));
         walk.await.map_err(|e| Error::Journal(e.to_string()))?
     }
 
     /// By the human's own backlinks, so that nothing is missed and nobody else's records are read.
-    fn walk_human(&self, subject: SubjectId) -> Result<Traces, Error> {
+    fn walk_human(&self, subject: SubjectId) -> Result<u32, Error> {
         let failed = |e: String| Error::Journal(e);
-        let mut traces = Traces::default();
+        let mut openings = 0u32;
         let head = self.newest_of_human(&subject).map_err(failed)?;
         let mut next = head.map(|(_, seq)| seq);
         while let Some(seq) = next {
@@ -141,14 +139,11 @@ impl Authority {
             let record = record::decode(&bytes).map_err(|e| failed(e.to_string()))?;
             let head = record.head();
             // Every commitment of a record of his came with its opening.
-            traces.openings = traces.openings.saturating_add(u32::try_from(head.commitments.len()).unwrap_or(u32::MAX));
-            if let Ok(Event::SessionOpen(open)) = Event::decode(record.kind(), record.body()) {
-                traces.tasks.extend(open.task);
-            }
+            openings = openings.saturating_add(u32::try_from(head.commitments.len()).unwrap_or(u32::MAX));
             let own = |link: &&record::Backlink<'_>| link.key_kind == KeyKind::Human && link.key_id == subject.as_bytes();
             next = head.backlinks.iter().find(own).and_then(|link| link.prev_seq);
         }
-        Ok(traces)
+        Ok(openings)
     }
 }
 

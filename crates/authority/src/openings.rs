@@ -5,6 +5,7 @@ use crate::machine::{Entry, OpenText};
 use crate::recorded::Recorded;
 use crate::signer::{RemoteWrap, SignerClient};
 use crate::{Error, random};
+use marque_api::{Code, Problem};
 use marque_detect::Secret;
 use marque_model::event::{Draft, field};
 use marque_model::{CredentialId, SubjectId};
@@ -63,6 +64,20 @@ impl Vault {
         let key = Arc::new(self.store.opening_key(&mut self.wrap, subject).map_err(failed)?);
         self.subjects.insert(subject, key.clone());
         Ok(key)
+    }
+
+    /// The key of a human who is acting.
+    pub(crate) fn key_of(&mut self, human: SubjectId) -> Result<Arc<OpeningKey>, Error> {
+        if !self.store.has_subject(*human.as_bytes()) {
+            let what = format!("`{human}` was erased in this moment");
+            return Err(Error::Refused(Problem::new(Code::CONFLICT, what, "try again: the same user is somebody new")));
+        }
+        self.subject(*human.as_bytes())
+    }
+
+    /// The human that an operating system user is, where he is known. To look makes no row.
+    pub(crate) fn known(&mut self, uid: u32) -> Result<Option<SubjectId>, Error> {
+        Ok(self.pseudonym(&row_of(uid))?.map(SubjectId::from_bytes))
     }
 
     /// The pseudonym of an operating system user, made where there is none, with the key of his text.

@@ -144,7 +144,7 @@ pub(super) async fn route(control: &Arc<Control>, peer: Peer, request: Request<I
         }
         (&Method::POST, ["v1", "tasks", "show"]) => {
             let asked: TaskFile = read(body).await?;
-            json(&control.open_authority().await?.task_show(&asked)?)
+            json(&control.open_authority().await?.task_show(asked, peer.uid).await?)
         }
         (&Method::POST, ["v1", "search"]) => {
             let asked: Search = read(body).await?;

@@ -6,7 +6,7 @@ mod attacker;
 use crate::house::{House, LONG, PASSPHRASE};
 use crate::journal::{mark_of, python};
 use crate::local::{Failed, Local, until};
-use attacker::{Leaves, opened, rows};
+use attacker::{Leaves, guessed, kept, named, opened, rows};
 use marque_model::event::field;
 use marque_testkit::proc::{Child, Exit};
 use marque_testkit::search::grep_tree;
@@ -271,22 +271,76 @@ fn nothing_is_left(house: &House, words: &Words) {
     assert!(clear.hits.is_empty(), "{:?}", clear.hits);
 }
 
-#[test]
-fn the_kept_text_of_a_task_goes_with_the_human_and_the_task_stays_in_force() {
-    let house = House::new();
-    let (_echo, origin) = house.echo(&canary("api"));
-    let mark = canary("purpose");
-    let file = house.dir.path().join("task.toml");
-    let text = format!("task = 1\npurpose = \"read for {mark}\"\nenv = \"staging\"\n[[grant]]\nservice = \"http\"\nallow = [\"GET\"]\non = [\"{origin}\"]\npaths = [\"/**\"]\n");
+/// A task file of that name, with that purpose.
+fn task(house: &House, name: &str, origin: &str, purpose: &str) -> String {
+    let file = house.dir.path().join(name);
+    let text = format!("task = 1\npurpose = \"{purpose}\"\nenv = \"staging\"\n[[grant]]\nservice = \"http\"\nallow = [\"GET\"]\non = [\"{origin}\"]\npaths = [\"/**\"]\n");
     std::fs::write(&file, text).unwrap();
-    let run = || house.run_owner(&["run", "--task", file.to_str().unwrap(), "--", "true"]);
-    assert!(run().status.success(), "{:?}", run());
-    let kept = |house: &House| grep_tree(&house.data().join("tasks"), &[&mark]).unwrap().hits.len();
-    assert_eq!(kept(&house), 1, "the control");
+    file.to_str().unwrap().to_owned()
+}
+
+fn run_task(house: &House, file: &str) -> Exit {
+    house.run_owner(&["run", "--task", file, "--", "true"])
+}
+
+/// One that ran, one that never did, and one that was another before.
+#[test]
+fn the_texts_of_tasks_and_where_they_were_cannot_be_read_or_guessed() {
+    let mut house = House::new();
+    let (_echo, origin) = house.echo(&canary("api"));
+    let marks = ["ran", "applied", "first", "second"].map(canary);
+    let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
+    let ran = task(&house, "ran.toml", &origin, &format!("read for {}", marks[0]));
+    assert!(run_task(&house, &ran).status.success());
+    let applied = task(&house, "applied.toml", &origin, &format!("read for {}", marks[1]));
+    let changed = task(&house, "changed.toml", &origin, &format!("read for {}", marks[2]));
+    for file in [&applied, &changed] {
+        assert!(house.run_owner(&["task", "apply", file]).status.success());
+    }
+    task(&house, "changed.toml", &origin, &format!("read for {}", marks[3]));
+    let refused = run_task(&house, &changed);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let line = |sign: char, mark: &str| format!("{sign} purpose = \"read for {mark}\"");
+    for said in [line('-', marks[2]), line('+', marks[3])] {
+        assert!(refused.stderr.contains(&said), "{said}: {}", refused.stderr);
+    }
+    assert!(house.run_owner(&["task", "apply", &changed]).status.success());
+    let clear = |house: &House| [house.data(), house.state()].map(|dir| grep_tree(&dir, &marks).unwrap().hits.len());
+
+    // Before: for the owner of the passphrase, and for nobody else.
     let human = humans(&house)[0]["human"].as_str().unwrap().to_owned();
+    let (count, texts) = kept(&house.data());
+    assert!(count == 4 && marks.iter().all(|mark| texts.iter().any(|text| text.contains(mark))), "{count}: {texts:?}");
+    assert_eq!(clear(&house), [0, 0]);
+    let found = |house: &House| {
+        let names = named(&house.data());
+        let is_named = |path: &&&String| guessed(&house.data(), &human, path).iter().any(|name| names.contains(name));
+        [&ran, &applied, &changed].iter().filter(is_named).count()
+    };
+    assert_eq!(found(&house), 3, "the control: with his key they are told");
+    let dir = house.data().join("tasks").join(&human);
+    let copies: Vec<_> = dir.read_dir().unwrap().flatten().map(|file| (file.path(), std::fs::read(file.path()).unwrap())).collect();
+
     assert!(house.run_owner(&["human", "erase", &human]).status.success());
-    assert_eq!(kept(&house), 0);
-    assert!(run().status.success(), "its digest is still in force");
+    assert!(!dir.exists());
+    assert_eq!((kept(&house.data()), clear(&house)), ((0, Vec::new()), [0, 0]));
+    assert!(named(&house.data()).len() >= 4, "the records stay");
+    assert_eq!(found(&house), 0);
+    // Whatever the file system gives back opens for nobody, and the next start takes it away.
+    std::fs::create_dir(&dir).unwrap();
+    for (path, bytes) in &copies {
+        std::fs::write(path, bytes).unwrap();
+    }
+    assert_eq!(kept(&house.data()), (4, Vec::new()));
+    house.stop();
+    house.start(&[]);
+    assert!(house.run_owner(&["unseal"]).status.success());
+    assert!(!dir.exists());
+    // The same user is somebody new, for whom nothing is in force: a task takes effect at its first run.
+    assert!(run_task(&house, &ran).status.success());
+    assert_eq!(kept(&house.data()).0, 1);
+    task(&house, "ran.toml", &origin, "read for somebody else");
+    assert_eq!(run_task(&house, &ran).status.code(), Some(3));
 }
 
 /// Dies at that point of an erasure. Whether the keys were still there then.

@@ -1,5 +1,6 @@
 //! Who has the data directory: with the passphrase he opens what has a key; without one he guesses.
 
+use super::unhex;
 use crate::house::PASSPHRASE;
 use crate::oracle::{each_record, segments};
 use marque_chain::{commit, sha256};
@@ -8,7 +9,7 @@ use marque_journal::record::decode;
 use marque_journal::segment::{Expect, Frame, scan};
 use marque_model::action::Binding;
 use marque_model::event::{UseIntent, field};
-use marque_model::{Action, Event, Scheme, Target};
+use marque_model::{Action, Event, Scheme, SubjectId, Target};
 use marque_store::disk::RealDisk;
 use marque_store::seal::SealFile;
 use marque_store::sealed::{Keyring, SecretStore};
@@ -68,6 +69,58 @@ pub(super) fn opened(data: &Path) -> (usize, Vec<Opened>) {
         };
     }
     (count, found)
+}
+
+/// Keys and secrets, for the owner of the passphrase.
+fn unlocked(data: &Path) -> (SecretStore, Keyring) {
+    let no_more: fn(&mut [u8]) = |_| panic!("nothing is made here");
+    let dir = data.join("signer");
+    let instance = <[u8; 16]>::try_from(std::fs::read(dir.join("instance")).unwrap().as_slice()).unwrap();
+    let signer = RealDisk::open(&dir).unwrap();
+    let root = SealFile::load(&signer, "seal", instance).unwrap().unwrap().open_with_passphrase(&Secret::new(PASSPHRASE.into())).unwrap();
+    let keys = Keyring::load(&signer, "keyring", instance, &root, Box::new(no_more)).unwrap().unwrap();
+    (SecretStore::open(Arc::new(RealDisk::open(data).unwrap()), "secrets.db", instance, Box::new(no_more)).unwrap(), keys)
+}
+
+/// How many files there are where texts of tasks are kept, and the texts that the owner of the passphrase can read.
+pub(super) fn kept(data: &Path) -> (usize, Vec<String>) {
+    let (store, mut keys) = unlocked(data);
+    let (mut count, mut found) = (0, Vec::new());
+    for human in data.join("tasks").read_dir().into_iter().flatten().flatten() {
+        let subject: SubjectId = human.file_name().to_str().unwrap().parse().unwrap();
+        let key = store.opening_key(&mut keys, *subject.as_bytes());
+        for file in human.path().read_dir().unwrap().flatten() {
+            count += 1;
+            let digest = unhex(file.file_name().to_str().unwrap());
+            let Ok(key) = &key else { continue };
+            let text = key.open_kept(&digest, &std::fs::read(file.path()).unwrap()).unwrap();
+            found.push(String::from_utf8(text.expose().to_vec()).unwrap());
+        }
+    }
+    (count, found)
+}
+
+/// Names of the tasks in the journal.
+pub(super) fn named(data: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    each_record(data, |raw| {
+        let record = decode(raw).unwrap();
+        if let Ok(Event::Apply(apply)) = Event::decode(record.kind(), record.body()) {
+            names.extend((apply.what == "task").then_some(apply.name));
+        }
+    });
+    names
+}
+
+/// What the task file at that path may be called in the journal: its hash, and what any key that is there makes of it.
+pub(super) fn guessed(data: &Path, human: &str, path: &str) -> Vec<String> {
+    let (store, mut keys) = unlocked(data);
+    let subject: SubjectId = human.parse().unwrap();
+    let key = store.opening_key(&mut keys, *subject.as_bytes()).ok();
+    let named = key.map(|key| key.name_of(format!("task\0{path}").as_bytes()));
+    let hashes = [path.to_owned(), format!("task\0{path}")].map(|text| sha256(text.as_bytes()).0);
+    let short = |hash: [u8; 32]| hash[..16].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    hashes.into_iter().chain(named).map(short).collect()
 }
 
 /// Rows of the secrets file.
