@@ -343,6 +343,38 @@ fn the_texts_of_tasks_and_where_they_were_cannot_be_read_or_guessed() {
     assert_eq!(run_task(&house, &ran).status.code(), Some(3));
 }
 
+#[test]
+fn an_erasure_that_failed_is_finished_before_the_same_user_is_somebody_new() {
+    let mut house = House::new();
+    let (_echo, origin) = house.echo(&canary("api"));
+    let file = task(&house, "task.toml", &origin, "read the items");
+    assert!(run_task(&house, &file).status.success());
+    let human = humans(&house)[0]["human"].as_str().unwrap().to_owned();
+    let dir = house.data().join("tasks").join(&human);
+    // Something that the texts cannot be removed for.
+    let aside = house.dir.path().join("aside");
+    std::fs::rename(&dir, &aside).unwrap();
+    std::fs::write(&dir, "").unwrap();
+    let failed = house.run_owner(&["human", "erase", &human]);
+    assert!(!failed.status.success(), "{failed:?}");
+    assert_eq!(humans(&house)[0]["state"], "erased", "its record is durable");
+    assert!(has_row(&house.data()));
+    let grant = format!("http GET on {origin}/**");
+    let args = ["run", "--purpose", "something else", "--env", "staging", "--grant", &grant, "--", "true"];
+    let refused = house.run_owner(&args);
+    assert!(!refused.status.success() && has_row(&house.data()), "while it cannot be finished he is nobody: {refused:?}");
+    std::fs::remove_file(&dir).unwrap();
+    std::fs::rename(&aside, &dir).unwrap();
+    assert!(kept(&house.data()).0 == 1, "the control");
+    simple_session(&house, &origin, "something else");
+    assert!(!dir.exists(), "with the row that would tell a start of it the texts went too");
+    assert_eq!(humans(&house).len(), 2);
+    house.kill();
+    house.start(&[]);
+    assert!(house.run_owner(&["unseal"]).status.success());
+    assert_eq!(kept(&house.data()), (0, Vec::new()));
+}
+
 /// Dies at that point of an erasure. Whether the keys were still there then.
 fn killed_at(point: &str) -> bool {
     let house = House::empty();
