@@ -123,8 +123,11 @@ mod tests {
                 journal.append_blocking(Draft::new(erased).into()).unwrap();
             }
         }
-        journal.checkpoint_now_blocking().unwrap();
-        journal.append_blocking(credential(200)).unwrap();
+        // The snapshot is written in the step of the first, which is over when the second is answered.
+        for n in 200..202 {
+            journal.checkpoint_now_blocking().unwrap();
+            journal.append_blocking(credential(n)).unwrap();
+        }
         journal.close();
         drop(journal);
         let (journal, recovery, state, heads) = open(&disk);
