@@ -1,7 +1,7 @@
 //! Checks: crate edges, banned dependencies, a reason for each dependency, lints, pages of error codes, backtracking
 //! regex engines. No style police beyond that.
 
-use crate::rules::{BANNED, HOUSE, House, NOT_OUTSIDE, PARSERS, PURE_TEXT, Ring};
+use crate::rules::{BANNED, HOUSE, House, NOT_OUTSIDE, OWN_LINTS, PARSERS, PURE_TEXT, Ring};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,7 +33,12 @@ fn check(root: &Path) -> Vec<String> {
     for house in HOUSE.iter().filter(|h| root.join(h.dir).exists()) {
         match std::fs::read_to_string(root.join(house.dir).join("Cargo.toml")) {
             Err(error) => findings.push(format!("{}: {error}", house.dir)),
-            Ok(text) => manifest(house, &text, &mut findings),
+            Ok(text) => {
+                manifest(house, &text, &mut findings);
+                if house.dir == OWN_LINTS.0 {
+                    own_lints(root, &text, &mut findings);
+                }
+            }
         }
         if house.ring == Ring::Pure {
             sources(&root.join(house.dir).join("src"), house.dir, &mut findings);
@@ -101,7 +106,7 @@ fn manifest(house: &House, text: &str, findings: &mut Vec<String>) {
         findings.push(format!("{}: its manifest cannot be read", house.dir));
         return;
     };
-    if toml.get("lints").and_then(|l| l.get("workspace")).and_then(toml::Value::as_bool) != Some(true) {
+    if house.dir != OWN_LINTS.0 && toml.get("lints").and_then(|l| l.get("workspace")).and_then(toml::Value::as_bool) != Some(true) {
         findings.push(format!("{}: `[lints] workspace = true` is missing", house.dir));
     }
     for table in ["dependencies", "dev-dependencies"] {
@@ -116,6 +121,27 @@ fn manifest(house: &House, text: &str, findings: &mut Vec<String>) {
     }
     switches(house, &toml, findings);
     reasons(house, text, findings);
+}
+
+/// Lints of the crate that has its own: all of the workspace's, as strict, but for the one; and that one stays denied, so that
+/// each file that needs it says so.
+fn own_lints(root: &Path, text: &str, findings: &mut Vec<String>) {
+    let table = |text: &str, path: &[&str]| {
+        let toml = text.parse::<toml::Table>().ok()?;
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(toml.get(*first)?, |at, name| at.get(name)).cloned()
+    };
+    let workspace = std::fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
+    for tool in ["rust", "clippy"] {
+        let wanted = table(&workspace, &["workspace", "lints", tool]);
+        for (lint, level) in wanted.iter().filter_map(toml::Value::as_table).flatten() {
+            let found = table(text, &["lints", tool, lint]);
+            let level = if lint == OWN_LINTS.1 { toml::Value::from("deny") } else { level.clone() };
+            if found != Some(level) && !lint.starts_with("allow-") {
+                findings.push(format!("{}: the lint `{lint}` is not as the workspace has it", OWN_LINTS.0));
+            }
+        }
+    }
 }
 
 /// The switches are in no default feature, and nothing but the second binary's feature turns them on.
