@@ -82,6 +82,7 @@ targets! {
     "model/target" => model::target,
     "policy/assertions" => outside::policy_assertions,
     "policy/pack" => outside::policy_pack,
+    "sandbox/dns" => outside::sandbox_dns,
     "scan/file" => outside::scan_file,
     "store/mark" => store::mark,
     "store/seal" => store::seal,

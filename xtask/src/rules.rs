@@ -129,6 +129,7 @@ pub(crate) const PARSERS: &[(&str, &str)] = &[
     ("crates/model/src/target.rs#pub fn from_authority(", "model/target"),
     ("crates/policy/src/assertions.rs#fn check(", "policy/assertions"),
     ("crates/policy/src/pack.rs#pub fn load(", "policy/pack"),
+    ("crates/sandbox/src/dns/message.rs#pub fn answer(", "sandbox/dns"),
     ("crates/scan/src/readers.rs#pub(crate) fn read(", "scan/file"),
     ("crates/store/src/mark.rs#pub fn open(", "store/mark"),
     ("crates/store/src/seal/mod.rs#pub fn load(", "store/seal"),

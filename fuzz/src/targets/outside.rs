@@ -103,3 +103,16 @@ pub(crate) fn scan_file(input: &[u8]) {
         assert!(!said.contains(value), "{said}");
     }
 }
+
+/// One question of a program in a sandbox.
+pub(crate) fn sandbox_dns(input: &[u8]) {
+    use marque_sandbox::dns::{Names, answer};
+    let mut names = Names::new();
+    let Some(answer) = answer(input, &mut names, true) else { return };
+    assert!(answer.bytes.len() <= marque_sandbox::limits::DNS_UDP_BYTES);
+    assert_eq!(answer.bytes.get(..2), input.get(..2));
+    if let (Some(name), Some((asked, 1))) = (names.asked().next(), &answer.asked) {
+        let address = answer.bytes.last_chunk::<4>().map(|octets| std::net::IpAddr::from(*octets));
+        assert_eq!((name, address.and_then(|address| names.name_of(address))), (asked.as_str(), Some(name)));
+    }
+}
