@@ -19,6 +19,8 @@ pub struct Plan {
     pub directory: PathBuf,
     /// Its descriptors by number. Of 0, 1 and 2, those that are missing are `/dev/null`.
     pub descriptors: Vec<(i32, OwnedFd)>,
+    /// Whether descriptor 0 is a terminal of the agent's own, which it then controls: job control, and keys that send signals.
+    pub terminal: bool,
     /// What its network is.
     pub network: Network,
     /// What it sees.

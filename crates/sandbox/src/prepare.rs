@@ -47,6 +47,7 @@ pub(crate) fn prepare(plan: Plan) -> Result<Kit, SpawnError> {
         environment: Strings::new(environment),
         directory: c_string(directory.into_os_string().into_vec())?,
         descriptors: numbers,
+        terminal: plan.terminal,
         processes,
         hook: plan.hook,
         kept: Vec::new(),

@@ -68,6 +68,7 @@ fn start() -> Result<(), SpawnError> {
         environment: Strings::new(Vec::new()),
         directory: c"/".into(),
         descriptors: Vec::new(),
+        terminal: false,
         processes: crate::limits::PROCESSES,
         hook: None,
         kept: Vec::new(),

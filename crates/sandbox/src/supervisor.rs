@@ -5,11 +5,11 @@ use crate::error::{SpawnError, Step};
 use crate::limits::STEP_WAIT;
 use crate::plan::Plan;
 use crate::prepare::{Kit, prepare};
-use crate::start::{Channels, Child, Sockets, failure, thread_failed};
+use crate::start::{Channels, Child, failure, thread_failed};
 use crate::sys::process::block_signals;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::sockopt::socket_type;
+use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{SocketType, getsockname};
 use rustix::process::{Signal, pidfd_send_signal};
 use std::any::Any;
@@ -151,7 +151,7 @@ fn begin(prepared: &mut Prepared, channels: Channels, descriptors: Vec<OwnedFd>)
     let (agent, given) = child.ready(prepared)?;
     let owner = Child::hooked(prepared, given, &agent)?;
     let init = child.pidfd.try_clone().map_err(|e| thread_failed(&e))?;
-    let started = Started { init, agent, requests, inside: sort(sockets)? };
+    let started = Started { init, agent, requests, inside: Inside::of(sockets.fds).map_err(|errno| SpawnError::new(Step::Hand, errno))? };
     child.go()?;
     Ok((child, owner, started))
 }
@@ -163,20 +163,33 @@ fn exit_of(value: i32) -> Exit {
     }
 }
 
-/// Tells sockets apart by what they are.
-fn sort(sockets: Sockets) -> Result<Inside, SpawnError> {
-    let mut out = Inside { ipv6: sockets.six, ..Inside::default() };
-    let failed = |errno| SpawnError::new(Step::Hand, errno);
-    for fd in sockets.fds {
-        let address: SocketAddr = getsockname(&fd).map_err(failed)?.try_into().map_err(failed)?;
-        let kind = socket_type(&fd).map_err(failed)?;
-        match (kind, address.port()) {
-            (SocketType::DGRAM, _) => out.dns_udp.push(fd.into()),
-            (_, 53) => out.dns_tcp.push(fd.into()),
-            (_, port) => out.tcp.push((port, fd.into())),
+impl Inside {
+    /// Tells sockets apart by what they are: those that [`spawn`] gave, perhaps on their way through another process.
+    ///
+    /// # Errors
+    /// One is no socket of the internet's, or a TCP socket that does not listen.
+    pub fn of(sockets: Vec<OwnedFd>) -> Result<Self, Errno> {
+        let mut out = Self::default();
+        for fd in sockets {
+            let address: SocketAddr = getsockname(&fd)?.try_into()?;
+            out.ipv6 |= address.is_ipv6();
+            match (socket_type(&fd)?, address.port()) {
+                (SocketType::DGRAM, _) => out.dns_udp.push(fd.into()),
+                (SocketType::STREAM, _) if !socket_acceptconn(&fd)? => return Err(Errno::INVAL),
+                (SocketType::STREAM, 53) => out.dns_tcp.push(fd.into()),
+                (SocketType::STREAM, port) => out.tcp.push((port, fd.into())),
+                _ => return Err(Errno::PROTOTYPE),
+            }
         }
+        Ok(out)
     }
-    Ok(out)
+
+    /// The sockets alone, for [`Inside::of`].
+    #[must_use]
+    pub fn into_sockets(self) -> Vec<OwnedFd> {
+        let tcp = self.tcp.into_iter().map(|(_, listener)| listener).chain(self.dns_tcp);
+        tcp.map(OwnedFd::from).chain(self.dns_udp.into_iter().map(OwnedFd::from)).collect()
+    }
 }
 
 impl Shared {

@@ -43,6 +43,11 @@ fn become_agent(prepared: &Prepared, ruleset: BorrowedFd<'_>, pipes: &Pipes) -> 
         return Err(Errno::PIPE).at(Step::Lost);
     }
     descriptors(prepared, pipes)?;
+    if prepared.terminal {
+        // The user's own would not do: who controls a terminal can push keys into its input.
+        let input = borrowed(0).ok_or(Errno::BADF).at(Step::Descriptors)?;
+        rustix::process::ioctl_tiocsctty(input).at(Step::Descriptors)?;
+    }
     default_signals();
     Err(execute(&prepared.program, &prepared.arguments, &prepared.environment)).at(Step::Execute)
 }
