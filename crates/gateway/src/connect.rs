@@ -2,7 +2,7 @@
 
 use crate::body::AnswerBody;
 use crate::entry::{self, Scene};
-use crate::gate::{Admitted, Ending, Gate, Intended, Kind, ListenerId};
+use crate::gate::{Admitted, Ending, Gate, Intended, Kind, ListenerId, RoutePlan};
 use crate::leaf::{LeafState, Until};
 use crate::problem::{Problem, found};
 use crate::request::{Rules, route};
@@ -22,17 +22,18 @@ use marque_wire::profile::Extracted;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::net::TcpStream;
 
-/// A granted tunnel.
-struct Tunnel<G: Gate> {
-    house: Arc<House<G>>,
+/// A granted tunnel, or a connection that was dialled as if there were no gateway.
+pub(crate) struct Tunnel<G: Gate> {
+    pub(crate) house: Arc<House<G>>,
     listener: ListenerId,
-    leaf: Arc<G::Leaf>,
-    state: Arc<LeafState>,
-    target: Target,
+    pub(crate) leaf: Arc<G::Leaf>,
+    pub(crate) state: Arc<LeafState>,
+    pub(crate) target: Target,
 }
 
-type Outer = Rewind<Strict<ClientIo>>;
+pub(crate) type Outer = Rewind<Strict<ClientIo>>;
 
 /// Grants or refuses a tunnel.
 pub(crate) async fn connect<G: Gate>(
@@ -46,21 +47,17 @@ pub(crate) async fn connect<G: Gate>(
         return Err(found::misdirected("the Host of the CONNECT is not its target"));
     }
     let (plan, rules) = route(&*conn.house.gate, &identity.leaf, target)?;
-    let tunnel = Tunnel {
-        house: Arc::clone(&conn.house),
-        listener: conn.listener,
-        leaf: Arc::clone(&identity.leaf),
-        state: Arc::clone(&identity.state),
-        target: target.clone(),
-    };
+    let tunnel = Tunnel::new(conn, identity, target.clone());
     let client = hyper::upgrade::on(&mut request);
     if rules == Rules::PassThrough {
-        pass_through(tunnel, &plan, client).await?;
+        let through = tunnel.dial_through(&plan).await?;
+        spawn(&identity.state, &conn.house, async move {
+            if let Some(client) = opened(client).await {
+                through.carry(client).await;
+            }
+        });
     } else {
-        if target.scheme() == Scheme::Https && !identity.state.ca.covers(target.host()) {
-            return Err(found::interception("this session's certificate authority does not name this host"));
-        }
-        let protocol = identity.state.prepare(&conn.house.dialer, &plan).await?;
+        let protocol = tunnel.prepare(&plan).await?;
         spawn(&identity.state, &conn.house, async move {
             tunnel.serve(client, protocol).await;
         });
@@ -88,8 +85,22 @@ async fn opened(client: OnUpgrade) -> Option<Outer> {
     Some(Rewind::new(parts.read_buf, parts.io.into_inner()))
 }
 
-async fn pass_through<G: Gate>(tunnel: Tunnel<G>, plan: &Arc<crate::gate::RoutePlan>, client: OnUpgrade) -> Result<(), Problem> {
-    let intended = Intended {
+/// Bytes of an admitted tunnel that are not read, and where they go.
+pub(crate) struct Through<G: Gate> {
+    use_: Use<G>,
+    upstream: TcpStream,
+    request_bytes_max: u64,
+    answer_bytes_max: u64,
+}
+
+impl<G: Gate> Through<G> {
+    pub(crate) async fn carry(mut self, client: Outer) {
+        splice(client, self.upstream, &mut self.use_, self.request_bytes_max, self.answer_bytes_max).await;
+    }
+}
+
+fn unread() -> Intended {
+    Intended {
         kind: Kind::Tunnel,
         extracted: Extracted::Unknown { why: "a tunnel that passes through is not read".to_owned() },
         returned: Vec::new(),
@@ -101,27 +112,40 @@ async fn pass_through<G: Gate>(tunnel: Tunnel<G>, plan: &Arc<crate::gate::RouteP
         body: Bytes::new(),
         headers: Vec::new(),
         unbound: Vec::new(),
-    };
-    let Admitted { permit, needles, credential, request_bytes_max, answer_bytes_max, .. } = tunnel.house.gate.admit(&tunnel.leaf, plan, intended).await?;
-    let mut use_ = Use::new(&tunnel.scene(None), plan, permit, needles, credential);
-    use_.outcome.opaque = true;
-    let upstream = match tunnel.house.dialer.dial(plan).await {
-        Ok(stream) => stream,
-        Err(problem) => {
-            use_.settle(Ending::NotSent);
-            return Err(problem);
-        }
-    };
-    use_.sent = Some(Arc::default());
-    let (state, house) = (Arc::clone(&tunnel.state), Arc::clone(&tunnel.house));
-    spawn(&state, &house, async move {
-        let Some(client) = opened(client).await else { return };
-        splice(client, upstream, &mut use_, request_bytes_max, answer_bytes_max).await;
-    });
-    Ok(())
+    }
 }
 
 impl<G: Gate> Tunnel<G> {
+    pub(crate) fn new(conn: &Conn<G>, identity: &Identity<G>, target: Target) -> Self {
+        let (house, leaf, state) = (Arc::clone(&conn.house), Arc::clone(&identity.leaf), Arc::clone(&identity.state));
+        Self { house, listener: conn.listener, leaf, state, target }
+    }
+
+    /// Admits a tunnel that passes through, and dials its target.
+    pub(crate) async fn dial_through(&self, plan: &Arc<RoutePlan>) -> Result<Through<G>, Problem> {
+        let Admitted { permit, needles, credential, request_bytes_max, answer_bytes_max, .. } =
+            self.house.gate.admit(&self.leaf, plan, unread()).await?;
+        let mut use_ = Use::new(&self.scene(None), plan, permit, needles, credential);
+        use_.outcome.opaque = true;
+        let upstream = match self.house.dialer.dial(plan).await {
+            Ok(stream) => stream,
+            Err(problem) => {
+                use_.settle(Ending::NotSent);
+                return Err(problem);
+            }
+        };
+        use_.sent = Some(Arc::default());
+        Ok(Through { use_, upstream, request_bytes_max, answer_bytes_max })
+    }
+
+    /// Sees to it that the target is there and proved who it is, and that this session can stand for it.
+    pub(crate) async fn prepare(&self, plan: &RoutePlan) -> Result<Protocol, Problem> {
+        if self.target.scheme() == Scheme::Https && !self.state.ca.covers(self.target.host()) {
+            return Err(found::interception("this session's certificate authority does not name this host"));
+        }
+        self.state.prepare(&self.house.dialer, plan).await
+    }
+
     fn scene<'a>(&'a self, signals: Option<&'a Arc<Signals>>) -> Scene<'a, G> {
         Scene {
             house: &self.house,
@@ -133,7 +157,7 @@ impl<G: Gate> Tunnel<G> {
         }
     }
 
-    fn refused(&self, problem: &Problem) {
+    pub(crate) fn refused(&self, problem: &Problem) {
         self.house.gate.refused(self.listener, Some(&self.leaf), Some(&self.target), problem);
     }
 
@@ -145,7 +169,7 @@ impl<G: Gate> Tunnel<G> {
         }
     }
 
-    async fn serve_tls(self, stream: Outer, upstream: Protocol) {
+    pub(crate) async fn serve_tls(self, stream: Outer, upstream: Protocol) {
         let Some(hello) = tls::hello(stream).await else { return };
         // I13: the name inside the handshake is the tunnel's. (An address is never intercepted, so there always is a name.)
         if hello.sni.as_deref() != Some(self.target.host()) {
@@ -183,7 +207,7 @@ impl<G: Gate> Tunnel<G> {
         self.state.prepare_as(&self.house.dialer, &plan, Offer::Only(other)).await
     }
 
-    async fn serve_h1<S>(self, stream: S)
+    pub(crate) async fn serve_h1<S>(self, stream: S)
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {

@@ -54,6 +54,8 @@ pub(crate) async fn outer<G: Gate>(conn: &Arc<Conn<G>>, mut request: Request<Inc
         Mode::Proxy if connecting => check_connect(request.uri()).map_err(|r| rejected(&r)),
         Mode::Proxy => check_absolute(request.uri()).map_err(|r| rejected(&r)),
         Mode::Fixed(_) if connecting => Err(found::method("this listener is not a proxy")),
+        // Its connections name their target by what they dialled, before any request.
+        Mode::Dialled(_) => Err(found::misdirected("this listener takes no requests of its own")),
         Mode::Fixed(target) => retarget(&mut request, target, &conn.peer).map(|()| target.clone()),
     };
     let method = request.method().clone();
@@ -118,7 +120,7 @@ fn closing(mut response: Response<AnswerBody>, method: &Method) -> Response<Answ
 fn retarget(request: &mut Request<Incoming>, target: &Target, peer: &Peer) -> Result<(), Problem> {
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
     let ours = match peer {
-        Peer::Tcp { local, .. } => is_local_name(host, *local),
+        Peer::Tcp { local, .. } | Peer::Inside { dialled: local } => is_local_name(host, *local),
         Peer::Unix { .. } => host == "localhost",
     };
     if !ours && !target.is_named_by(host) {

@@ -36,6 +36,11 @@ pub enum Peer {
         /// Our end.
         local: SocketAddr,
     },
+    /// A TCP connection from inside a sandbox: whose it is, the listener alone says.
+    Inside {
+        /// What the client dialled.
+        dialled: SocketAddr,
+    },
     /// A Unix socket connection, with what the kernel says of the client.
     Unix {
         /// User id at the time of `connect`.

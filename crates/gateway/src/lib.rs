@@ -20,6 +20,7 @@ mod body;
 mod ca;
 mod connect;
 mod dial;
+mod dialled;
 mod entry;
 mod extract;
 mod fetch;
@@ -46,6 +47,7 @@ mod upgrade;
 pub use body::{AnswerBody, BodyError};
 pub use ca::{CaError, SessionCa};
 pub use dial::{Resolver, SystemResolver};
+pub use dialled::Names;
 pub use fetch::Fetched;
 pub use gate::{
     Address, Admitted, Attachment, DialPlan, Ending, Gate, Intended, KEPT_PATH, Kind, LeafKey, ListenerId, Outcome, Peer,

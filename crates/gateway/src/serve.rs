@@ -2,6 +2,7 @@
 
 use crate::body::AnswerBody;
 use crate::dial::{Dialer, Resolver, SystemResolver};
+use crate::dialled::{self, Names};
 use crate::gate::{Gate, LeafKey, ListenerId, Peer};
 use crate::leaf::{LeafState, Until};
 use crate::limits::{
@@ -55,12 +56,14 @@ impl Default for Options {
 }
 
 /// How requests of a listener name their target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Mode {
     /// As proxies are used: CONNECT and absolute form.
     Proxy,
     /// Every request goes to this target (a base URL given to a client that knows no proxies).
     Fixed(Target),
+    /// By the address that the client dialled, which these names explain: for [`Socket::Inside`] alone.
+    Dialled(Arc<dyn Names>),
 }
 
 /// Why a listener is not taken.
@@ -70,6 +73,9 @@ pub enum ListenError {
     /// The id is in use.
     #[error("listener `{0}` is there already")]
     Taken(u64),
+    /// The id is of no listener.
+    #[error("listener `{0}` is not there")]
+    Gone(u64),
     /// More than the options allow.
     #[error("`{0}` listeners are as many as there can be")]
     TooMany(usize),
@@ -98,7 +104,10 @@ pub(crate) struct House<G: Gate> {
 
 struct Listening {
     stop: CancellationToken,
+    /// Of its first socket. Further ones have none that could be dialled from here.
     address: Option<SocketAddr>,
+    /// Its connections, over all its sockets.
+    room: Arc<Semaphore>,
 }
 
 /// The data plane, before it runs.
@@ -164,6 +173,7 @@ impl<G: Gate> Handle<G> {
         let bound = Bound::new(socket)?;
         let address = bound.address();
         let stop = house.drain.child_token();
+        let room = Arc::new(Semaphore::new(house.connections_max));
         {
             let mut listeners = house.listeners.lock().unwrap_or_else(PoisonError::into_inner);
             if listeners.contains_key(&id) {
@@ -172,11 +182,27 @@ impl<G: Gate> Handle<G> {
             if listeners.len() >= house.listeners_max {
                 return Err(ListenError::TooMany(house.listeners_max));
             }
-            listeners.insert(id, Listening { stop: stop.clone(), address });
+            listeners.insert(id, Listening { stop: stop.clone(), address, room: Arc::clone(&room) });
         }
         house.refresh_own();
         let house = Arc::clone(house);
-        self.house.tasks.spawn(accept(house, id, bound, mode, stop));
+        self.house.tasks.spawn(accept(house, id, bound, mode, stop, room));
+        Ok(())
+    }
+
+    /// Serves a further socket as part of a listener: it has the same identity, room and end. Must be called within a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub fn join(&self, id: ListenerId, socket: Socket, mode: Mode) -> Result<(), ListenError> {
+        let bound = Bound::new(socket)?;
+        let (stop, room) = {
+            let listeners = self.house.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+            let listening = listeners.get(&id).ok_or(ListenError::Gone(id.0))?;
+            (listening.stop.clone(), Arc::clone(&listening.room))
+        };
+        self.house.tasks.spawn(accept(Arc::clone(&self.house), id, bound, mode, stop, room));
         Ok(())
     }
 
@@ -272,8 +298,14 @@ impl<G: Gate> Conn<G> {
     }
 }
 
-async fn accept<G: Gate>(house: Arc<House<G>>, id: ListenerId, bound: Bound, mode: Mode, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(house.connections_max));
+async fn accept<G: Gate>(
+    house: Arc<House<G>>,
+    id: ListenerId,
+    bound: Bound,
+    mode: Mode,
+    stop: CancellationToken,
+    room: Arc<Semaphore>,
+) {
     loop {
         let accepted = tokio::select! {
             biased;
@@ -307,6 +339,13 @@ async fn connection<G: Gate>(house: Arc<House<G>>, listener: ListenerId, mode: M
         identity: OnceLock::new(),
         identified: Notify::new(),
     });
+    if let (Mode::Dialled(names), Peer::Inside { dialled }) = (&conn.mode, conn.peer) {
+        return tokio::select! {
+            biased;
+            () = conn.cut() => {}
+            () = dialled::serve(&conn, io, dialled, &**names) => {}
+        };
+    }
     let at = Arc::clone(&conn);
     let serve = h1(Strict::new(io, signals), conn.house.drain.clone(), move |request| {
         let at = Arc::clone(&at);
