@@ -47,7 +47,7 @@ pub(crate) const HOUSE: &[House] = &[
     house(
         "crates/cli",
         Ring::Edge,
-        &["api", "authority", "chain", "client", "detect", "gateway", "journal", "model", "policy", "scan", "store", "switch", "wire", "witness", "testkit"],
+        &["api", "authority", "chain", "client", "detect", "gateway", "journal", "model", "policy", "sandbox", "scan", "store", "switch", "wire", "witness", "testkit"],
     ),
     house("bench", Ring::Support, &["chain", "journal", "store", "testkit"]),
     house(

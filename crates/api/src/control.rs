@@ -316,6 +316,9 @@ pub struct SessionOpen {
     pub task: Option<TaskFile>,
     /// Pins of open hosts: `host:port=address`.
     pub pins: Vec<String>,
+    /// Whether the agent has a network of its own, whose listeners the launcher hands over ([`Handover`]).
+    #[serde(default)]
+    pub inside: bool,
 }
 
 /// Answer to `POST /v1/sessions`: what the launcher gives to the agent. None of it is a credential.
@@ -325,8 +328,11 @@ pub struct SessionOpened {
     pub schema: String,
     /// Its id.
     pub session: String,
-    /// Address of the proxy.
+    /// Address of the proxy: in the sandbox's network, where the session has one.
     pub proxy: String,
+    /// TCP ports at which the gateway answers in the sandbox's network, the proxy's among them; empty without one.
+    #[serde(default)]
+    pub ports: Vec<u16>,
     /// Secret that a connection to the proxy shows.
     pub proxy_secret: String,
     /// Root certificate of this session, PEM.
@@ -345,6 +351,22 @@ pub struct SessionOpened {
     pub leaf_hash: String,
     /// Credentials brokered, for the banner.
     pub brokered: Vec<String>,
+}
+
+/// First byte of a handover on the local socket: no HTTP request begins with it.
+pub const HANDOVER: u8 = 0;
+
+/// Most descriptors of a handover.
+pub const HANDOVER_FDS_MAX: usize = 128;
+
+/// The sockets of a session's sandbox, for the gateway. One message: [`HANDOVER`], this as JSON, a line feed, and the
+/// descriptors beside it (`SCM_RIGHTS`). The answer is a [`crate::Problem`] as JSON, or nothing, and the end of the stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Handover {
+    /// The session.
+    pub session: String,
+    /// What the session's connections would show: whoever has it may be the session.
+    pub proxy_secret: String,
 }
 
 /// One session, as lists show it.

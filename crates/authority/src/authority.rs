@@ -12,6 +12,7 @@ use marque_store::disk::{RealDisk, replace_file};
 use marque_store::{Ack, Journal, Mark, MarkFile};
 use marque_switch::fail_point;
 use parking_lot::{Mutex, RwLock};
+use std::os::fd::OwnedFd;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -39,8 +40,10 @@ pub struct Options {
 /// What the gateway gives back for a new leaf.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    /// Where the leaf's proxy listens.
+    /// Where the leaf's proxy listens: in the sandbox's network, where the leaf has one.
     pub address: SocketAddr,
+    /// Ports at which the gateway expects to be handed listeners of the sandbox; empty without one.
+    pub ports: Vec<u16>,
     /// The session's root certificate.
     pub ca_pem: String,
 }
@@ -70,11 +73,17 @@ pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, marque_api::Prob
 
 /// The gateway, as the authority needs it: a listener for each leaf, gone when the leaf is.
 pub trait Listeners: Send + Sync + 'static {
-    /// Opens a listener that names exactly this leaf.
+    /// Opens a listener that names exactly this leaf; or, where the leaf has a network of its own, awaits those of that one
+    /// ([`Listeners::bring`]).
     ///
     /// # Errors
     /// Where no listener or certificate could be made.
-    fn open(&self, leaf: &Arc<Leaf>) -> Result<Listener, Error>;
+    fn open(&self, leaf: &Arc<Leaf>, inside: bool) -> Result<Listener, Error>;
+    /// Takes over the sockets of the leaf's sandbox. Once, and only for a leaf that was opened so.
+    ///
+    /// # Errors
+    /// Where they are not what was expected.
+    fn bring(&self, leaf: &Arc<Leaf>, sockets: Vec<OwnedFd>) -> Result<(), Error>;
     /// Closes it and cuts what runs through it.
     fn close(&self, leaf: &Arc<Leaf>);
     /// Sends a request of the authority's own: the same dialling, floor and certificates as for any other.

@@ -3,6 +3,7 @@
 //! A peer's uid is not enough to widen anything: those acts carry the passphrase (I14). A process inside a session is
 //! told of its own session alone; at grade D that is a courtesy, since a process can leave its ancestry (threats C5).
 
+mod handover;
 mod peer;
 mod routes;
 
@@ -139,6 +140,12 @@ pub async fn serve(control: Arc<Control>, socket: &Path, ready: impl FnOnce()) -
 }
 
 async fn connection(control: Arc<Control>, peer: Peer, stream: UnixStream) {
+    match tokio::time::timeout(limits::CONTROL_HEAD_WAIT, handover::is_one(&stream)).await {
+        Ok(Ok(true)) => return handover::serve(&control, peer, stream).await,
+        Ok(Ok(false)) => {}
+        // A client that says nothing, or is gone.
+        _ => return,
+    }
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let control = control.clone();
         async move { Ok::<_, std::convert::Infallible>(answer(control, peer, request).await) }

@@ -172,7 +172,7 @@ impl Authority {
         });
         self.leaves.write().insert(id, leaf.clone());
         let gateway = self.listeners.read().clone();
-        let listener = match gateway.as_ref().map(|l| l.open(&leaf)) {
+        let listener = match gateway.as_ref().map(|l| l.open(&leaf, asked.inside)) {
             Some(Ok(listener)) => listener,
             other => {
                 self.end_session(id, marque_model::EndReason::Lost).await?;
@@ -186,6 +186,7 @@ impl Authority {
             schema: "marque/session.v1".into(),
             session: id.to_string(),
             proxy: listener.address.to_string(),
+            ports: listener.ports,
             proxy_secret: secret,
             ca_pem: listener.ca_pem,
             env: plan.env,
@@ -196,6 +197,22 @@ impl Authority {
             leaf_hash: crate::hex(&ack.leaf_hash),
             brokered: plan.brokered,
         })
+    }
+
+    /// Gives the gateway the sockets of a session's sandbox.
+    ///
+    /// # Errors
+    /// Where the session is over or another's, or has no sandbox, or has handed over before.
+    pub fn hand_over(&self, asked: &marque_api::control::Handover, sockets: Vec<std::os::fd::OwnedFd>) -> Result<(), Error> {
+        let refused = |why: &str| Error::Refused(Problem::new(Code::INPUT, why, "start a new session with `marque run`"));
+        let leaf = self.leaf(self.find_session(&asked.session)?).filter(|leaf| !leaf.is_over());
+        let leaf = leaf.ok_or_else(|| Error::Refused(Problem::plain(Code::SESSION_OVER, "start a new session")))?;
+        let digest = marque_chain::sha256(asked.proxy_secret.as_bytes()).0;
+        if !marque_detect::Secret::new(digest.to_vec()).eq_bytes(&leaf.proxy_secret) {
+            return Err(refused("the sockets are not brought by the session's launcher"));
+        }
+        let gateway = self.listeners.read().clone().ok_or_else(|| refused("there is no gateway"))?;
+        gateway.bring(&leaf, sockets)
     }
 
     /// Ends the session when its time is over, whoever is asleep.

@@ -187,7 +187,7 @@ fn statement(
     if standing > 0 {
         not_known.push("whether the authority that was created upstream is still wanted: look at it".into());
     }
-    if leaf.grade < marque_model::Grade::B {
+    if leaf.grade < marque_model::Grade::C {
         not_known.push("what the agent's processes did with this user's own files: nothing contained them".into());
     }
     Statement {

@@ -8,9 +8,10 @@ use marque_detect::oracle::Verdict;
 use marque_detect::scrub::{Hits, Needles};
 use marque_gateway::{
     Address, Admitted, Attachment, DialPlan, Ending, Gate, Handle, Intended, KEPT_PATH, Kind, LeafKey, ListenerId, Mode,
-    Outcome, Peer, Problem, Route, RoutePlan, Service, SessionCa, Socket,
+    Names, Outcome, Peer, Problem, Route, RoutePlan, Service, SessionCa, Socket,
 };
 use marque_model::{Effect, Target};
+use marque_sandbox::dns;
 use marque_switch::guard_off;
 use marque_wire::answer::{Fate, Found};
 use marque_wire::place::Placement;
@@ -19,7 +20,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 /// Bytes of an unknown answer that one use may carry where no limit says less.
 const BYTES_MAX: u64 = 16 << 30;
@@ -29,7 +32,30 @@ pub(crate) struct Seat {
     leaf: Arc<Leaf>,
     ca: Arc<SessionCa>,
     routes: HashMap<Target, (bool, Arc<RoutePlan>)>,
+    /// The names of its sandbox's network: none yet, where they are awaited.
+    inside: Option<OnceLock<Arc<Inside>>>,
 }
+
+/// What addresses of a sandbox's network mean.
+struct Inside(dns::Server);
+
+impl std::fmt::Debug for Inside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inside")
+    }
+}
+
+impl Names for Inside {
+    fn name_of(&self, address: IpAddr) -> Option<String> {
+        self.0.names().name_of(address).map(str::to_owned)
+    }
+    fn is_reserved(&self, address: IpAddr) -> bool {
+        dns::Names::is_reserved(address)
+    }
+}
+
+/// Where the proxy listens in a sandbox's network: below 1024, so that no server of the agent's is in its way, and it in none's.
+const PROXY_PORT: u16 = 880;
 
 /// The authority behind the gateway's seam.
 pub(crate) struct AuthorityGate {
@@ -75,7 +101,7 @@ fn roots(extra: Option<&str>) -> Result<RootCertStore, Error> {
 }
 
 impl Listeners for Gateway {
-    fn open(&self, leaf: &Arc<Leaf>) -> Result<Listener, Error> {
+    fn open(&self, leaf: &Arc<Leaf>, inside: bool) -> Result<Listener, Error> {
         let failed = |what: String| Error::Journal(format!("the session's proxy cannot be opened: {what}"));
         let named = leaf.roads.keys().filter(|t| t.ip().is_none());
         let mut hosts: Vec<String> = named.map(|t| t.host().to_owned()).collect();
@@ -95,14 +121,38 @@ impl Listeners for Gateway {
                 RoutePlan::new(road.target.clone(), &*road.alias, profile, placements, dial, self.gate.roots.clone());
             (road.target.clone(), (!road.candidates.is_empty(), Arc::new(plan)))
         });
-        let seat = Seat { leaf: leaf.clone(), ca: Arc::new(ca), routes: routes.collect() };
+        let seat = Seat { leaf: leaf.clone(), ca: Arc::new(ca), routes: routes.collect(), inside: inside.then(OnceLock::new) };
         self.gate.seats.write().unwrap_or_else(PoisonError::into_inner).insert(leaf.key, Arc::new(seat));
-        let socket = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).map_err(|e| failed(e.to_string()))?;
+        if inside {
+            return Ok(Listener { address: (Ipv4Addr::LOCALHOST, PROXY_PORT).into(), ports: ports(leaf), ca_pem });
+        }
+        let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| failed(e.to_string()))?;
         let address = socket.local_addr().map_err(|e| failed(e.to_string()))?;
         self.handle
             .listen(ListenerId(leaf.key), Socket::Tcp(socket), Mode::Proxy)
             .map_err(|e| failed(e.to_string()))?;
-        Ok(Listener { address, ca_pem })
+        Ok(Listener { address, ports: Vec::new(), ca_pem })
+    }
+
+    fn bring(&self, leaf: &Arc<Leaf>, sockets: Vec<OwnedFd>) -> Result<(), Error> {
+        let wrong = |what: String| {
+            let help = "start a new session with `marque run`";
+            Error::Refused(marque_api::Problem::new(marque_api::Code::INPUT, format!("the sandbox's sockets are not taken: {what}"), help))
+        };
+        let seat = self.gate.seat(leaf.key).ok_or_else(|| wrong("the session is over".into()))?;
+        let place = seat.inside.as_ref().ok_or_else(|| wrong("the session has no sandbox".into()))?;
+        let sockets = marque_sandbox::Inside::of(sockets).map_err(|e| wrong(e.to_string()))?;
+        let server = dns::Server::start(sockets.dns_udp, sockets.dns_tcp, sockets.ipv6).map_err(|e| wrong(e.to_string()))?;
+        let names = Arc::new(Inside(server));
+        place.set(Arc::clone(&names)).map_err(|_| wrong("they were brought already".into()))?;
+        let id = ListenerId(leaf.key);
+        for (index, (port, listener)) in sockets.tcp.into_iter().enumerate() {
+            let mode = if port == PROXY_PORT { Mode::Proxy } else { Mode::Dialled(names.clone()) };
+            let socket = Socket::Inside(listener);
+            let taken = if index == 0 { self.handle.listen(id, socket, mode) } else { self.handle.join(id, socket, mode) };
+            taken.map_err(|e| wrong(e.to_string()))?;
+        }
+        Ok(())
     }
 
     fn close(&self, leaf: &Arc<Leaf>) {
@@ -126,6 +176,20 @@ impl Listeners for Gateway {
         })
     }
 }
+
+/// Ports of a sandbox's network that lead to the gateway: the proxy's, those of the web, and those of the leaf's own hosts.
+fn ports(leaf: &Leaf) -> Vec<u16> {
+    let mut out: Vec<u16> = leaf.roads.keys().map(Target::port).filter(|port| *port != DNS_PORT).collect();
+    out.sort_unstable();
+    out.truncate(marque_sandbox::limits::PORTS - 3);
+    out.extend([80, 443, PROXY_PORT]);
+    out.sort_unstable();
+    out.dedup();
+    out
+}
+
+/// Taken by the names.
+const DNS_PORT: u16 = 53;
 
 fn problem(of: &marque_api::Problem) -> Problem {
     Problem {
@@ -220,6 +284,9 @@ impl Gate for AuthorityGate {
 
     fn identify(&self, listener: ListenerId, proxy_auth: Option<&str>, peer: &Peer) -> Result<Arc<Seat>, Problem> {
         let seat = self.seat(listener.0).ok_or_else(|| stranger("the session is over"))?;
+        if matches!(peer, Peer::Inside { .. }) {
+            return Ok(seat);
+        }
         let shown = proxy_auth.and_then(basic_password).ok_or_else(|| stranger("the connection shows no proxy secret"))?;
         let digest = marque_chain::sha256(&shown).0;
         if !marque_detect::Secret::new(digest.to_vec()).eq_bytes(&seat.leaf.proxy_secret) {

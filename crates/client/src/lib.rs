@@ -7,7 +7,7 @@
 //! *Invariants*: an answer is read up to a limit; a refusal comes back as the [`Problem`] that the authority sent; nothing is
 //! said to a listener of another user.
 //!
-//! *Entry points*: [`Client::new`], [`Client::call`], [`Client::stream`].
+//! *Entry points*: [`Client::new`], [`Client::call`], [`Client::stream`], [`Client::hand_over`].
 //!
 //! *How to test*: through the `marque` binary, in `crates/cli/tests`.
 
@@ -16,10 +16,16 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use marque_api::control::{HANDOVER, HANDOVER_FDS_MAX, Handover};
 use marque_api::{Code, Problem};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
 
 /// Longest answer that is read, in bytes: a page of a listing is far below it.
@@ -103,12 +109,30 @@ impl Client {
         Ok(Lines { body: response.into_body(), buffer: Vec::new() })
     }
 
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&(impl Serialize + Sync)>,
-    ) -> Result<Response<Incoming>, Error> {
+    /// Gives the gateway the sockets of a session's sandbox.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn hand_over(&self, what: &Handover, sockets: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let mut stream = self.connect().await?;
+        let broken = |e: std::io::Error| Error::Broken(e.to_string());
+        let mut message = vec![HANDOVER];
+        message.extend(serde_json::to_vec(what).map_err(|e| Error::Broken(e.to_string()))?);
+        message.push(b'\n');
+        let sent = stream.async_io(Interest::WRITABLE, || send_with(&stream, &message, sockets)).await.map_err(broken)?;
+        if sent != message.len() {
+            return Err(Error::Broken("the message was cut short".into()));
+        }
+        let mut answer = String::new();
+        (&mut stream).take(ANSWER_BYTES_MAX as u64).read_to_string(&mut answer).await.map_err(broken)?;
+        match Problem::from_json(&answer) {
+            None if answer.is_empty() => Ok(()),
+            Some(problem) => Err(Error::Refused(problem)),
+            None => Err(Error::Broken("its answer cannot be read".into())),
+        }
+    }
+
+    async fn connect(&self) -> Result<UnixStream, Error> {
         let unreachable = |source| Error::Unreachable { path: self.socket.display().to_string(), source };
         let stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
         // Before the first byte: a passphrase may be in it. Root could read it anyway.
@@ -116,6 +140,16 @@ impl Client {
         if peer != self.uid && peer != 0 {
             return Err(Error::Stranger { path: self.socket.display().to_string(), uid: peer });
         }
+        Ok(stream)
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<Response<Incoming>, Error> {
+        let stream = self.connect().await?;
         let broken = |e: hyper::Error| Error::Broken(e.to_string());
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
@@ -141,6 +175,16 @@ impl Client {
             None => Err(Error::Broken(format!("it answered `{status}`"))),
         }
     }
+}
+
+fn send_with(stream: &UnixStream, message: &[u8], sockets: &[BorrowedFd<'_>]) -> std::io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDOVER_FDS_MAX))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    if !beside.push(SendAncillaryMessage::ScmRights(sockets)) {
+        return Err(std::io::Error::other("too many descriptors"));
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(sendmsg(stream, &[IoSlice::new(message)], &mut beside, flags)?)
 }
 
 async fn collect(response: Response<Incoming>) -> Result<Bytes, Error> {

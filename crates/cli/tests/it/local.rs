@@ -4,6 +4,7 @@ use crate::house::{House, LONG, PASSPHRASE};
 use marque_testkit::proc::Child;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -52,6 +53,22 @@ impl Local {
         stream.write_all(request.as_bytes())?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// Brings sockets for a session, as a launcher does, and returns what is answered.
+    pub(crate) fn hand_over(&self, session: &str, secret: &str, sockets: &[impl AsFd]) -> std::io::Result<String> {
+        use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(LONG))?;
+        let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        assert!(sockets.is_empty() || beside.push(SendAncillaryMessage::ScmRights(&sockets)));
+        let message = format!("\0{}\n", json!({"session": session, "proxy_secret": secret}));
+        sendmsg(&stream, &[std::io::IoSlice::new(message.as_bytes())], &mut beside, SendFlags::empty())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
         Ok(answer)
     }
 
