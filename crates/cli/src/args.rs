@@ -110,6 +110,21 @@ pub(crate) struct RunArgs {
     /// Weakest containment grade that is accepted.
     #[arg(long, value_name = "GRADE")]
     pub(crate) require: Option<String>,
+    /// Run the agent as yourself, without a sandbox: grade D.
+    #[arg(long, conflicts_with_all = ["workspace", "show", "writable", "publish"])]
+    pub(crate) uncontained: bool,
+    /// What the agent gets of the current directory: `shared` is the directory itself, `copy` a copy whose changes you read.
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub(crate) workspace: Option<WorkspaceMode>,
+    /// A file or directory that the agent may read, beside the system's and the workspace. Repeatable.
+    #[arg(long = "show", value_name = "PATH")]
+    pub(crate) show: Vec<PathBuf>,
+    /// A file or directory that the agent may write, beside the workspace. Repeatable.
+    #[arg(long = "writable", value_name = "PATH")]
+    pub(crate) writable: Vec<PathBuf>,
+    /// A port of the agent's own servers that you can reach at the same port of `localhost`, or at another: `3000`, `3000:8080`.
+    #[arg(long = "publish", value_name = "PORT")]
+    pub(crate) publish: Vec<String>,
     /// Accept a named risk: `uncontained`.
     #[arg(long = "accept-risk", value_name = "RISK")]
     pub(crate) accept: Vec<String>,
@@ -134,6 +149,15 @@ pub(crate) struct RunArgs {
     /// The agent and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<String>,
+}
+
+/// What an agent gets of the directory that it is started in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum WorkspaceMode {
+    /// The directory itself.
+    Shared,
+    /// A copy.
+    Copy,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! Printing: data on stdout, the rest on stderr, errors in one form.
 
 use marque_api::{Code, Problem};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -100,8 +101,13 @@ impl From<marque_authority::Error> for Failure {
 
 /// A line on stderr. A closed stderr has nobody to be told.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let end = if TERMINAL_IS_RAW.load(Ordering::Relaxed) { "\r\n" } else { "\n" };
+    let text = text.replace('\n', end);
+    let _ = write!(std::io::stderr(), "{text}{end}");
 }
+
+/// Whether the terminal makes no new line of a line feed: while an agent has one of its own.
+pub(crate) static TERMINAL_IS_RAW: AtomicBool = AtomicBool::new(false);
 
 /// The thing asked for, on stdout. A reader that went away ends the command quietly.
 pub(crate) fn print(text: &str) {

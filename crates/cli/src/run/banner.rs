@@ -1,20 +1,54 @@
 //! What `run` says, on stderr. What is weaker than it looks comes first.
 
+use super::contained::Containment;
 use super::task::Plan;
 use crate::out::{plain, say};
 use crate::session::statement_lines;
 use marque_api::control::{SessionOpened, Statement};
-use marque_model::Grade;
+use marque_sandbox::workspace::{Changes, Fate};
+use std::path::Path;
 
 /// Names of withheld variables that are printed.
 const NAMES_SHOWN: usize = 6;
 
-pub(super) fn containment(grade: Grade) {
-    if grade == Grade::D {
-        say("Contained   D: nothing. The agent runs as you and can read your files, other processes' environment and your");
-        say("            keyring, and can go around the proxy. Credentials that marque holds stay out of its reach.");
-    } else {
-        say(&format!("Contained   {grade}"));
+pub(super) fn containment(containment: &Containment) {
+    if containment.is_sandbox() {
+        say("Contained   C: own network, files and processes. The gateway is the only road out, your home is hidden, and everything");
+        say("            ends with the session. Programs that the agent starts are not judged one by one.");
+        return;
+    }
+    say("Contained   D: nothing. The agent runs as you and can read your files, other processes' environment and your");
+    say("            keyring, and can go around the proxy. Credentials that marque holds stay out of its reach.");
+    if let Some(report) = containment.lacks() {
+        say(&format!("Because     {}", plain(&report.why.join("; "))));
+        for fix in &report.fixes {
+            say(&format!("help: {}", plain(fix)));
+        }
+    }
+}
+
+/// Names of what changed that are printed.
+const CHANGES_SHOWN: usize = 20;
+
+/// What a sandbox's agent left in the workspace: all of it where it worked on a copy, and what runs on the host otherwise.
+pub(super) fn left(changes: &Changes, copy: Option<&Path>) {
+    match copy {
+        Some(copy) => say(&format!("Workspace   {} change(s), in the copy at {}", changes.list.len(), copy.display())),
+        None if changes.list.is_empty() => {}
+        None => say("Workspace   changed by the agent and known to run on this machine; read before you run anything here:"),
+    }
+    for change in changes.list.iter().take(CHANGES_SHOWN) {
+        let fate = match change.fate {
+            Fate::Added => "added",
+            Fate::Changed => "changed",
+            Fate::Removed => "removed",
+        };
+        let runs = change.runs.map(|why| format!("  ({why})")).unwrap_or_default();
+        say(&format!("            {fate:8} {}{}", plain(&change.path.to_string_lossy()), plain(&runs)));
+    }
+    let more = changes.list.len().saturating_sub(CHANGES_SHOWN);
+    if more > 0 {
+        say(&format!("            {more} more"));
     }
 }
 

