@@ -19,6 +19,8 @@ pub const ARGUMENT_BYTES: usize = 1024 * 1024;
 
 /// Most processes and threads of one sandbox.
 pub const PROCESSES: u32 = 8_192;
+/// Least that the kernel takes for the process ids of a namespace: root's sandbox is bounded by no fewer processes.
+pub const PID_MAX_LEAST: u32 = 301;
 /// Size of the private `/tmp`, bytes of memory.
 pub const TMP_BYTES: u64 = 4 << 30;
 /// Size of a private home, bytes of memory.

@@ -3,7 +3,7 @@
 use super::at;
 use super::ops::{Access, NODEV, NOSUID, Op, RDONLY, Rule, Stage, What, c_string, relative};
 use crate::error::{SpawnError, Step};
-use crate::limits::{MOUNTS, OVERLAY_BYTES};
+use crate::limits::{MOUNTS, OVERLAY_BYTES, PID_MAX_LEAST};
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -288,7 +288,7 @@ impl Compiler {
             limit(c"proc/sys/user/max_user_namespaces", 0, true);
         }
         // Per pid namespace since Linux 6.14: bounds a fork bomb of root too, whom RLIMIT_NPROC does not bind.
-        limit(c"proc/sys/kernel/pid_max", self.processes, false);
+        limit(c"proc/sys/kernel/pid_max", self.processes.max(PID_MAX_LEAST), false);
     }
 }
 

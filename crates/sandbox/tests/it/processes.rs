@@ -1,6 +1,7 @@
 //! Other processes: not seen, not traced, not signalled; and what the agent itself is left with.
 
 use crate::world::{World, promise, script};
+use marque_sandbox::limits::PID_MAX_LEAST;
 use std::process::{Child, Command, Stdio};
 
 struct Victim(Child);
@@ -104,10 +105,14 @@ try:
             time.sleep(1000)
         count += 1
 except OSError as e:
-    print(errno.errorcode[e.errno], count <= 512, flush=True)
+    print(errno.errorcode[e.errno], count <= int(sys.argv[1]), flush=True)
 "#,
     );
-    let mut plan = world.plan(&attack);
-    plan.processes = 512;
-    assert_eq!(crate::world::start(plan).done().text, "EAGAIN True\n");
+    // Root is bounded by process ids alone, of which a namespace has this many at least.
+    for (processes, most) in [(512, 512), (64, PID_MAX_LEAST)] {
+        let mut plan = world.plan(&attack);
+        plan.arguments.push(most.to_string().into());
+        plan.processes = processes;
+        assert_eq!(crate::world::start(plan).done().text, "EAGAIN True\n");
+    }
 });
