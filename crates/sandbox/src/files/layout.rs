@@ -228,7 +228,10 @@ impl Compiler {
                 (What::Tmpfs(digits(format!("{bytes}")), digits(format!("{mode:o}"))), NOSUID | NODEV)
             }
             Node::Proc => {
-                self.stage.rules.push(Rule::new(path, Access::Proc, true)?);
+                // What is writable there is the memory of processes, above all: also of those that the exec gate has just
+                // verified. Only who makes namespaces needs it, to write its ids.
+                let access = if self.nested { Access::Proc } else { Access::Read };
+                self.stage.rules.push(Rule::new(path, access, true)?);
                 (What::Proc, NOSUID | NODEV)
             }
             Node::Pts => {

@@ -20,7 +20,7 @@ pub(crate) enum Access {
     Write,
     /// A device: read, write, control.
     Device,
-    /// `/proc`: read, and write what is a process's own.
+    /// `/proc` where the sandbox may nest: read, and write what is a process's own.
     Proc,
 }
 

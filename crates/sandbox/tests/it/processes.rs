@@ -68,6 +68,22 @@ attempt(lambda: call(libc.mount(b'none', b'/tmp', b'tmpfs', 0, None)))
     assert_eq!(lines[2..], ["EPERM"; 3]);
 });
 
+promise!(the_memory_of_another_process_of_the_sandbox_is_not_written, || {
+    let world = World::new();
+    let attack = script(
+        r#"
+pid = os.fork()
+if pid == 0:
+    while True: time.sleep(1000)
+attempt(lambda: open(f'/proc/{pid}/mem', 'r+b') and 'opened')
+attempt(lambda: open('/proc/self/mem', 'r+b') and 'opened')
+os.kill(pid, 9)
+"#,
+    );
+    assert_eq!(world.outside(&attack), "opened\nopened\n", "the control");
+    assert_eq!(world.inside(&attack).text, "EACCES\nEACCES\n");
+});
+
 promise!(a_sandbox_that_may_nest_makes_user_namespaces, || {
     let world = World::new();
     let mut plan = world.plan(&script("attempt(lambda: call(libc.unshare(0x10000000)))"));
