@@ -2,25 +2,29 @@
 //!
 //! *Purpose*: confines an agent's processes on Linux and stays with them. Namespaces with one road out (every address leads to
 //! the gateway's listeners, which are made inside and handed out), files by a list of what is shown, Landlock that says the same
-//! again, no capability, and an end that survives `kill -9` of whoever watches. Without root, without a program of its own.
+//! again, no capability, and an end that survives `kill -9` of whoever watches. Every program that they start is judged before its
+//! first instruction, and what is judged is what runs. Without root, without a program of its own.
 //!
-//! *Not its job*: who the agent is and what it may do (`authority`), what the gateway's sockets carry (`gateway`), the
-//! environment and the command (`cli`).
+//! *Not its job*: who the agent is and what it may do (`authority`), what a command means (`effects`), what the gateway's sockets
+//! carry (`gateway`), the environment and the command (`cli`).
 //!
-//! *Invariants*: I6 for processes: nothing outlives the thread that made the sandbox. I12: [`limits`]. I2, for what else lies on
-//! the machine: what is not listed is not there. A step that fails leaves nothing behind, and is never skipped. `unsafe` stands
-//! in `sys`, and at the three calls of `clone`.
+//! *Invariants*: I6 for processes: nothing outlives the thread that made the sandbox. I7: no program starts unjudged, and a dead
+//! supervisor lets nothing start. I12: [`limits`], [`exec::limits`]: a session slows nobody but itself.
+//! I2, for what else lies on the machine: what is not listed is not there. A step that fails leaves nothing behind, and is never
+//! skipped. `unsafe` stands in `sys`, at the three calls of `clone`, and before the exec of a command that has no sandbox.
 //!
-//! *Entry points*: [`probe`] (which grade the machine allows), [`spawn`] with a [`Plan`], [`Supervisor`], [`publish`],
-//! [`dns::Server`], [`workspace`]. The exec gate installs itself by a [`Hook`].
+//! *Entry points*: [`probe()`] (which grade the machine allows), [`spawn`] with a [`Plan`], [`Supervisor`], [`publish()`],
+//! [`dns::Server`], [`workspace`]. [`exec::hook()`] with an [`exec::Judge`] for the programs.
 //!
 //! *How to test*: `cargo test -p marque-sandbox`, as root: the tests run every promise as root and as an ordinary user.
-//! `MARQUE_KILLS=200` makes the kill campaign long.
+//! `MARQUE_KILLS=200` makes the kill campaign long, `MARQUE_RACES=5000` the races.
 
+pub mod bpf;
 mod cgroup;
 mod child;
 pub mod dns;
 mod error;
+pub mod exec;
 pub mod files;
 mod grade;
 mod identity;
