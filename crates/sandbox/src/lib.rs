@@ -9,12 +9,13 @@
 //! carry (`gateway`), the environment and the command (`cli`).
 //!
 //! *Invariants*: I6 for processes: nothing outlives the thread that made the sandbox. I7: no program starts unjudged, and a dead
-//! supervisor lets nothing start. I12: [`limits`], [`exec::limits`]: a session slows nobody but itself.
+//! supervisor lets nothing start. I12: [`limits`], [`exec::limits`], [`connect::limits`]: a session slows nobody but itself.
 //! I2, for what else lies on the machine: what is not listed is not there. A step that fails leaves nothing behind, and is never
 //! skipped. `unsafe` stands in `sys`, at the three calls of `clone`, and before the exec of a command that has no sandbox.
 //!
 //! *Entry points*: [`probe()`] (which grade the machine allows), [`spawn`] with a [`Plan`], [`Supervisor`], [`publish()`],
-//! [`dns::Server`], [`workspace`]. [`exec::hook()`] with an [`exec::Judge`] for the programs.
+//! [`dns::Server`], [`workspace`]. [`exec::hook()`] with an [`exec::Judge`] for the programs;
+//! [`connect::Exchange`] for connections where there is no network namespace.
 //!
 //! *How to test*: `cargo test -p marque-sandbox`, as root: the tests run every promise as root and as an ordinary user.
 //! `MARQUE_KILLS=200` makes the kill campaign long, `MARQUE_RACES=5000` the races.
@@ -22,6 +23,7 @@
 pub mod bpf;
 mod cgroup;
 mod child;
+pub mod connect;
 pub mod dns;
 mod error;
 pub mod exec;

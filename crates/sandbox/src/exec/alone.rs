@@ -25,7 +25,8 @@ pub struct Judged {
     gate: JoinHandle<io::Result<Ended>>,
 }
 
-/// Starts a command whose every exec comes before `judge`, its own first. Returns when it executes. Nothing ends what it leaves behind, and it sees all files of its user.
+/// Starts a command whose every exec comes before `judge`, its own first; with connections in the settings, these too. Returns
+/// when it executes. Nothing ends what it leaves behind, and it sees all files of its user.
 ///
 /// # Errors
 /// When it may not start, or the kernel has no filters that notify.

@@ -87,13 +87,27 @@ fn families() -> Rule {
     Rule::when(0, u32::MAX, &[libc::AF_UNIX as u32, libc::AF_INET as u32, libc::AF_INET6 as u32], ALLOW, others)
 }
 
-/// The filter that asks the supervisor. There is one per process for ever: the kernel allows a single listener.
+/// The filter that asks the supervisor. There is one per process for ever (the kernel allows a single listener), so that both
+/// gates share it.
 ///
 /// # Errors
 /// Never for this list; a test builds it.
-pub fn notifying() -> Result<Program, TooLong> {
+pub fn notifying(gates: Gates) -> Result<Program, TooLong> {
     let ask = Rule::Is(Action::Notify);
-    Program::new(&[(libc::SYS_execve, ask.clone()), (libc::SYS_execveat, ask)])
+    let mut rules = vec![(libc::SYS_execve, ask.clone()), (libc::SYS_execveat, ask)];
+    if gates == Gates::ExecAndConnect {
+        rules.extend(crate::connect::rules());
+    }
+    Program::new(&rules)
+}
+
+/// Which calls are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gates {
+    /// Every exec.
+    Exec,
+    /// Also every connection, where there is no network namespace.
+    ExecAndConnect,
 }
 
 #[cfg(test)]
@@ -104,6 +118,7 @@ mod tests {
     fn the_filters_are_short() {
         // Each call passes them in full where the kernel cannot decide by number alone; 4,096 instructions are the kernel's limit.
         assert!(deny_list().unwrap().len() < 200);
-        assert!(notifying().unwrap().len() < 20);
+        assert!(notifying(Gates::Exec).unwrap().len() < 20);
+        assert!(notifying(Gates::ExecAndConnect).unwrap().len() < 100);
     }
 }

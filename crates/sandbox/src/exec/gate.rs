@@ -9,13 +9,14 @@ use std::thread::Scope;
 use super::asks::Asks;
 use super::cache::{Allowed, Key};
 use super::capture::Refusal;
-use super::filter::{deny_list, notifying};
+use super::filter::{Gates, deny_list, notifying};
 use super::identity::Digests;
 use super::judge::{Answer, Denial, Judge, Outcome, Verdict};
 use super::limits::{WATCHES_MAX, WORKERS};
 use super::seen::{Baseline, Exec};
 use super::{Listener, Notification, Received, tell, verify};
 use crate::bpf::Program;
+use crate::connect::Exchange;
 
 /// What a gate is made of.
 #[derive(Debug, Default)]
@@ -24,12 +25,15 @@ pub struct Settings {
     pub baseline: Baseline,
     /// Digests that are already known, shared with whoever knows the same files.
     pub digests: Arc<Digests>,
+    /// How connections are made, where they are judged too: without a network namespace.
+    pub connections: Option<Exchange>,
 }
 
 impl Settings {
     /// The filter that asks, and the one that refuses further filters, so that it is installed last.
     pub(super) fn filters(&self) -> std::io::Result<(Program, Program)> {
-        let both = notifying().and_then(|notifying| Ok((notifying, deny_list()?)));
+        let gates = if self.connections.is_some() { Gates::ExecAndConnect } else { Gates::Exec };
+        let both = notifying(gates).and_then(|notifying| Ok((notifying, deny_list()?)));
         both.map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))
     }
 }
@@ -152,7 +156,11 @@ impl<'a> Desk<'a> {
 
     fn take<'s>(&'s self, call: &Notification, threads: &'s Scope<'s, '_>) {
         if !matches!(call.nr, libc::SYS_execve | libc::SYS_execveat) {
-            return self.fail(call.id, libc::ENOSYS);
+            match &self.gate.settings.connections {
+                Some(connections) => connections.take(self.listener, call, threads),
+                None => self.fail(call.id, libc::ENOSYS),
+            }
+            return;
         }
         let settings = &self.gate.settings;
         let read = Exec::read(call, &settings.baseline, &settings.digests);

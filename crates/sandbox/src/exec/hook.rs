@@ -17,6 +17,8 @@ use crate::plan::{Given, Hook};
 /// The gate of a sandbox: what goes into [`crate::Plan::hook`], and the way to speak to the gate while the sandbox lives. The
 /// first exec that comes before `judge` is the agent's own; [`crate::Supervisor::running`] waits for its verdict.
 ///
+/// Connections are judged too where `settings` say how they are made.
+///
 /// # Errors
 /// When there is no descriptor left.
 pub fn hook(settings: Settings, judge: Arc<dyn Judge>) -> io::Result<(Box<dyn Hook>, Handle)> {
