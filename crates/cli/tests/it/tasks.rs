@@ -4,7 +4,7 @@ use marque_testkit::encode::{find_any, needles};
 use marque_testkit::upstream::GithubShape;
 use std::path::Path;
 
-fn github(house: &House) -> (GithubShape, String) {
+pub(crate) fn github(house: &House) -> (GithubShape, String) {
     let token = GithubShape::fresh_token();
     let cert = house.ca.issue(&["api.github.test"]).unwrap();
     let api = GithubShape::start(Options::tls(cert.server_config().unwrap()), &token).unwrap();
