@@ -105,7 +105,7 @@ print(r.stdout.decode(), end='')
 "#,
     );
     let inner = script("attempt(lambda: call(libc.syscall(250, 10, -3, b'user', b'marque-it', 0)))");
-    let hold = crate::teardown::hold();
+    let hold = crate::world::beside("hold");
     let out = Command::new(crate::world::PYTHON).args(["-c", &outer]).arg(hold).args([&world.home, &world.workspace]).args([crate::world::PYTHON, "-c", &inner]).output().unwrap();
     assert_eq!(String::from_utf8(out.stdout).unwrap(), "ok\nENOKEY\n", "{}", String::from_utf8_lossy(&out.stderr));
 });

@@ -20,6 +20,14 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// A program that is built with the tests and lies beside them.
+pub fn beside(name: &str) -> PathBuf {
+    let me = std::env::current_exe().unwrap();
+    let path = me.parent().unwrap().parent().unwrap().join("examples").join(name);
+    assert!(path.exists(), "{} is built with the tests", path.display());
+    path
+}
+
 /// Runs a promise as the user that runs the tests and, where that is root, once more as an ordinary one.
 pub fn as_both(name: &str, promise: impl FnOnce()) {
     promise();
