@@ -79,10 +79,9 @@ impl Facts {
     #[must_use]
     pub fn report(&self) -> Report {
         let why = self.why();
-        let spaces = self.namespaces.is_ok() && self.identity.is_ok() && self.network.is_ok() && self.mounts.is_ok() && self.proc.is_ok();
         let judged = self.notify.is_ok() && self.trace.is_ok();
-        let grade = match (spaces, judged, self.landlock) {
-            (true, true, LANDLOCK_SCOPED..) => Grade::A,
+        let grade = match (self.confines(), judged, self.landlock) {
+            (true, true, _) => Grade::A,
             (_, true, 1..) => Grade::B,
             (_, _, 1..) => Grade::C,
             _ => Grade::D,
@@ -90,6 +89,13 @@ impl Facts {
         let (lost, enforced) = consequences(grade);
         let fixes = if grade == Grade::A { Vec::new() } else { self.fixes() };
         Report { grade, why, lost, enforced, fixes }
+    }
+
+    /// Whether [`crate::spawn`] works: everything of grade A but the judging of programs.
+    #[must_use]
+    pub const fn confines(&self) -> bool {
+        let spaces = self.namespaces.is_ok() && self.identity.is_ok() && self.network.is_ok() && self.mounts.is_ok() && self.proc.is_ok();
+        spaces && self.landlock >= LANDLOCK_SCOPED
     }
 
     fn why(&self) -> Vec<String> {

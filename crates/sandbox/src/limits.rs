@@ -43,6 +43,8 @@ pub const DNS_UDP_BYTES: usize = 512;
 pub const DNS_QUERY_BYTES: usize = 4_096;
 /// Most connections for DNS over TCP at once.
 pub const DNS_CONNECTIONS: usize = 32;
+/// Packets, reads or connections of one socket that are taken before the others, and the end, are looked at again.
+pub const DNS_TURN: usize = 64;
 /// How long such a connection may be idle.
 pub const DNS_IDLE: Duration = Duration::from_secs(10);
 

@@ -19,8 +19,8 @@ pub struct Plan {
     pub directory: PathBuf,
     /// Its descriptors by number. Of 0, 1 and 2, those that are missing are `/dev/null`.
     pub descriptors: Vec<(i32, OwnedFd)>,
-    /// Whether descriptor 0 is a terminal of the agent's own, which it then controls: job control, and keys that send signals.
-    pub terminal: bool,
+    /// Number of a descriptor that is a terminal of the agent's own, which it then controls: job control, and keys that send signals.
+    pub terminal: Option<i32>,
     /// What its network is.
     pub network: Network,
     /// What it sees.
@@ -104,6 +104,11 @@ pub trait Hook: Send {
     /// Descriptors of this process that [`Hook::in_child`] uses; the child closes all others at once.
     fn keeps(&self) -> Vec<RawFd> {
         Vec::new()
+    }
+
+    /// Whether the supervisor has to read and trace the agent's process before it executes.
+    fn traces(&self) -> bool {
+        true
     }
 
     /// Installs filters. Runs between `clone` and `execve`: it must not allocate, lock or panic, and must use memory that was

@@ -68,7 +68,7 @@ fn start() -> Result<(), SpawnError> {
         environment: Strings::new(Vec::new()),
         directory: c"/".into(),
         descriptors: Vec::new(),
-        terminal: false,
+        terminal: None,
         processes: crate::limits::PROCESSES,
         hook: None,
         kept: Vec::new(),
@@ -114,14 +114,21 @@ fn notify() -> Tried {
 }
 
 fn trace() -> Tried {
-    // SAFETY: the body waits for a signal, and makes no other call.
+    let ready = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC)?;
+    // SAFETY: the body makes system calls with values of its own, and waits for a signal.
     #[allow(unsafe_code)]
     let (pid, pidfd) = unsafe {
-        clone(0, None, || loop {
-            let _ = rustix::event::poll(&mut [], None);
+        clone(0, None, || {
+            // A launcher that protects its memory has children that nobody traces; what agents execute is another matter.
+            let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
+            let _ = rustix::io::write(&ready, &1_u64.to_ne_bytes());
+            loop {
+                let _ = rustix::event::poll(&mut [], None);
+            }
         })
     }?;
-    let seized = probe::seize(pid);
+    let mut told = [0; 8];
+    let seized = rustix::io::read(&ready, &mut told).and_then(|_| probe::seize(pid));
     pidfd_send_signal(&pidfd, Signal::KILL)?;
     waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED)?;
     seized

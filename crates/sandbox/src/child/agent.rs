@@ -34,7 +34,9 @@ fn become_agent(prepared: &Prepared, ruleset: BorrowedFd<'_>, pipes: &Pipes) -> 
     let mut given = Given::new();
     if let Some(hook) = &prepared.hook {
         // The supervisor reads and traces this process, which it may not do to one that is not dumpable.
-        set_dumpable_behavior(DumpableBehavior::Dumpable).at(Step::Hook)?;
+        if hook.traces() {
+            set_dumpable_behavior(DumpableBehavior::Dumpable).at(Step::Hook)?;
+        }
         hook.in_child(&mut given).at(Step::Hook)?;
     }
     tell(pipes, &given).at(Step::Hook)?;
@@ -43,10 +45,10 @@ fn become_agent(prepared: &Prepared, ruleset: BorrowedFd<'_>, pipes: &Pipes) -> 
         return Err(Errno::PIPE).at(Step::Lost);
     }
     descriptors(prepared, pipes)?;
-    if prepared.terminal {
+    if let Some(number) = prepared.terminal {
         // The user's own would not do: who controls a terminal can push keys into its input.
-        let input = borrowed(0).ok_or(Errno::BADF).at(Step::Descriptors)?;
-        rustix::process::ioctl_tiocsctty(input).at(Step::Descriptors)?;
+        let own = borrowed(number).ok_or(Errno::BADF).at(Step::Descriptors)?;
+        rustix::process::ioctl_tiocsctty(own).at(Step::Descriptors)?;
     }
     default_signals();
     Err(execute(&prepared.program, &prepared.arguments, &prepared.environment)).at(Step::Execute)

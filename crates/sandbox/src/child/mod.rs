@@ -37,7 +37,7 @@ pub(crate) struct Prepared {
     pub(crate) directory: CString,
     /// From this process's number to the agent's.
     pub(crate) descriptors: Vec<(RawFd, RawFd)>,
-    pub(crate) terminal: bool,
+    pub(crate) terminal: Option<RawFd>,
     pub(crate) processes: u32,
     pub(crate) hook: Option<Box<dyn Hook>>,
     /// What the child keeps of the parent's descriptors, in order: the rest is closed at once.

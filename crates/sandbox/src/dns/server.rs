@@ -2,7 +2,7 @@
 
 use super::message::answer;
 use super::names::Names;
-use crate::limits::{DNS_CONNECTIONS, DNS_IDLE, DNS_QUERY_BYTES};
+use crate::limits::{DNS_CONNECTIONS, DNS_IDLE, DNS_QUERY_BYTES, DNS_TURN};
 use crate::sys::packet;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fd::{AsFd, OwnedFd};
@@ -94,8 +94,9 @@ impl Serving {
     fn datagrams(&self) {
         let mut buffer = [0_u8; DNS_QUERY_BYTES];
         for socket in &self.udp {
-            // An error is of one packet, or says that there is none.
-            while let Ok((len, from, to)) = packet::receive(socket, &mut buffer) {
+            // An error is of one packet, or says that there is none. So many at once, that a flood is not all that there is.
+            for _ in 0..DNS_TURN {
+                let Ok((len, from, to)) = packet::receive(socket, &mut buffer) else { break };
                 if let Some(bytes) = self.answer(buffer.get(..len).unwrap_or_default()) {
                     // Whoever is gone asks no more.
                     let _ = packet::send(socket, &bytes, from, to);
@@ -114,7 +115,7 @@ impl Serving {
     /// Reads what is there and answers what is whole (RFC 1035 section 4.2.2). Whether the client stays.
     fn stream(&self, client: &mut Client, now: Instant) -> bool {
         let mut buffer = [0_u8; 1024];
-        loop {
+        for _ in 0..DNS_TURN {
             match client.stream.read(&mut buffer) {
                 Ok(0) => return false,
                 Ok(len) => client.got.extend_from_slice(buffer.get(..len).unwrap_or_default()),
@@ -138,11 +139,13 @@ impl Serving {
                 client.got.drain(..2 + len);
             }
         }
+        true
     }
 
     fn accept(&mut self) {
         for listener in &self.tcp {
-            while let Ok((stream, _)) = listener.accept() {
+            for _ in 0..DNS_TURN {
+                let Ok((stream, _)) = listener.accept() else { break };
                 // Over the limit it is closed at once.
                 if self.clients.len() < DNS_CONNECTIONS && stream.set_nonblocking(true).is_ok() {
                     self.clients.push(Client { stream, got: Vec::new(), last: Instant::now() });

@@ -28,6 +28,31 @@ pub fn hook(settings: Settings, judge: Arc<dyn Judge>) -> io::Result<(Box<dyn Ho
     Ok((Box::new(Installed { notifying, denied, gate: Some(gate), judge }), handle))
 }
 
+/// The deny list alone, for a sandbox whose programs nobody judges.
+///
+/// # Errors
+/// Never for this list; a test builds it.
+pub fn denying() -> io::Result<Box<dyn Hook>> {
+    let denied = super::deny_list().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    Ok(Box::new(Denying(denied)))
+}
+
+struct Denying(Program);
+
+impl Hook for Denying {
+    fn traces(&self) -> bool {
+        false
+    }
+
+    fn in_child(&self, _given: &mut Given) -> Result<(), Errno> {
+        self.0.install()
+    }
+
+    fn in_supervisor(&mut self, _given: Vec<OwnedFd>, _agent: BorrowedFd<'_>) -> io::Result<Box<dyn Any + Send>> {
+        Ok(Box::new(()))
+    }
+}
+
 struct Installed {
     notifying: Program,
     denied: Program,

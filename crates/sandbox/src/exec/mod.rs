@@ -46,7 +46,7 @@ pub use capture::Refusal;
 pub use filter::{Gates, deny_list, notifying};
 pub use gate::{Ended, ExecGate, Handle, Settings};
 pub use handoff::{prepare, receive, surrender};
-pub use hook::hook;
+pub use hook::{denying, hook};
 pub use identity::{Digests, FileId};
 pub use judge::{Answer, Denial, Judge, Outcome, Tampering, Verdict};
 pub use listener::{Listener, Notification, Received};

@@ -17,6 +17,8 @@ pub const CREDENTIALS_IN_HOME: &[&str] = &[
     ".pgpass", ".pki", ".psql_history", ".pulumi", ".pypirc", ".python_history", ".rediscli_history", ".snowsql", ".ssh",
     ".sqlite_history", ".terraform.d", ".terraformrc", ".thunderbird", ".vault-token", ".vercel", ".wget-hsts", ".yarnrc.yml",
     ".zsh_history", ".local/share/fish/fish_history", ".Xauthority", ".ICEauthority",
+    ".claude/.credentials.json", ".codex/auth.json", ".gemini/oauth_creds.json", ".local/share/opencode/auth.json",
+    ".local/share/uv/credentials", ".npm-global/etc",
 ];
 
 /// Paths of a home that hold tools and no credential, shown read-only. Settings of tools are not among them: `.gitconfig` may

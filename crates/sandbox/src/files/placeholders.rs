@@ -1,6 +1,6 @@
 //! Empty files and directories that were made so that something can be mounted on them. They go when the sandbox does.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Default)]
 pub(crate) struct Placeholders {
     made: Vec<(PathBuf, bool)>,
+    /// Of this session's and of others', with a shared lock: whoever makes them last removes them.
+    held: Vec<File>,
 }
 
 impl Placeholders {
@@ -19,7 +21,28 @@ impl Placeholders {
             OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
         }
         self.made.push((path.to_owned(), directory));
+        self.hold(path);
         Ok(())
+    }
+
+    /// Takes a part in one that another sandbox of the same workspace made: it stays as long as one of them lives.
+    pub(super) fn share(&mut self, path: &Path) {
+        let meta = path.symlink_metadata();
+        let empty = match &meta {
+            Ok(meta) if meta.is_dir() => std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()),
+            Ok(meta) => meta.is_file() && meta.len() == 0,
+            Err(_) => false,
+        };
+        // An empty one that nobody holds is the user's own.
+        if empty && File::open(path).is_ok_and(|file| file.try_lock().is_err()) {
+            self.made.push((path.to_owned(), meta.is_ok_and(|meta| meta.is_dir())));
+            self.hold(path);
+        }
+    }
+
+    fn hold(&mut self, path: &Path) {
+        // What cannot be held is removed at the end by whoever made it.
+        self.held.extend(File::open(path).ok().filter(|file| file.try_lock_shared().is_ok()));
     }
 
     /// What was made below a directory, relative to it.
@@ -30,7 +53,12 @@ impl Placeholders {
 
 impl Drop for Placeholders {
     fn drop(&mut self) {
+        self.held.clear();
         for (path, directory) in self.made.drain(..).rev() {
+            // Another sandbox has it mounted, and would lose its protection.
+            if File::open(&path).is_ok_and(|file| file.try_lock().is_err()) {
+                continue;
+            }
             // What is no longer empty is somebody's, and stays.
             let _ = match directory {
                 true => std::fs::remove_dir(&path),

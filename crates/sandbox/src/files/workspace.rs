@@ -81,7 +81,10 @@ fn protect(layout: &mut Layout, real: &Path, from: &Path, protected: &Protected,
         let directory = match host.symlink_metadata() {
             Ok(meta) if meta.file_type().is_symlink() => return Ok(false),
             Ok(meta) if !last && !meta.is_dir() => return Ok(false),
-            Ok(meta) => meta.is_dir(),
+            Ok(meta) => {
+                placeholders.share(&host);
+                meta.is_dir()
+            }
             // Not a repository: there is nothing to protect, and an empty one would be in the way.
             Err(_) if !protected.make || (index == 0 && below == Path::new(".git")) => return Ok(true),
             Err(_) => {

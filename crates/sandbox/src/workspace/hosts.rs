@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// By whole name, at any depth.
 const BY_NAME: &[(&str, &str)] = &[
-    (".bash_profile", "read by a shell"), (".bashrc", "read by a shell"), (".editorconfig", "read by editors"),
-    (".envrc", "run by direnv"), (".gitlab-ci.yml", "run by CI"), (".gitmodules", "leads git elsewhere"), (".mcp.json", "starts programs of agents"),
+    (".bash_profile", "read by a shell"), (".bashrc", "read by a shell"), (".dir-locals.el", "run by emacs"),
+    (".editorconfig", "read by editors"),
+    (".envrc", "run by direnv"), (".exrc", "run by vim"), (".nvim.lua", "run by neovim"), (".vimrc", "run by vim"), (".gitlab-ci.yml", "run by CI"), (".gitmodules", "leads git elsewhere"), (".mcp.json", "starts programs of agents"),
     (".npmrc", "read by npm"), (".pre-commit-config.yaml", "run by pre-commit"), (".profile", "read by a shell"),
     (".tool-versions", "read by asdf and mise"), (".yarnrc.yml", "read by yarn"), (".zprofile", "read by a shell"), (".zshenv", "read by a shell"),
     (".zshrc", "read by a shell"), ("AGENTS.md", "read by agents"), ("CLAUDE.md", "read by agents"), ("CMakeLists.txt", "run by cmake"),
@@ -30,6 +31,7 @@ const BY_PLACE: &[(&str, &str)] = &[
     (".claude/settings.local.json", "names hooks of an agent"), (".codex/config.toml", "names programs of an agent"),
     (".cursor/hooks.json", "names hooks of an agent"), (".cursor/mcp.json", "starts programs of agents"),
     (".devcontainer/devcontainer.json", "run by editors"), (".gemini/settings.json", "names programs of an agent"),
+    (".git/rebase-merge/git-rebase-todo", "run by git"), (".idea/workspace.xml", "names programs of editors"), (".zed/tasks.json", "run by editors"),
     (".vscode/launch.json", "run by editors"), (".vscode/settings.json", "names programs of editors"), (".vscode/tasks.json", "run by editors"),
 ];
 
@@ -50,7 +52,9 @@ pub fn runs_on_host(path: &Path) -> Option<&'static str> {
     let placed = || BY_PLACE.iter().find(|(known, _)| path.ends_with(known));
     let within = || BY_DIRECTORY.iter().find(|(known, _)| path.ancestors().skip(1).any(|above| above.ends_with(known)));
     // Git's own configuration of submodules and worktrees lies deeper.
-    let deeper = || (name == "config" && path.components().any(|part| part.as_os_str() == ".git")).then_some("names programs of git");
+    let of_git = path.components().any(|part| part.as_os_str() == ".git");
+    let hooked = of_git && path.components().any(|part| part.as_os_str() == "hooks");
+    let deeper = || (of_git && matches!(name, "config" | "config.worktree") || hooked).then_some("names programs of git");
     named.or_else(placed).or_else(within).map(|(_, why)| *why).or_else(deeper).or_else(|| name.ends_with(".pth").then_some("run by every python"))
 }
 
