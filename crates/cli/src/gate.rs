@@ -79,11 +79,24 @@ pub(crate) fn start(authority: &Arc<Authority>) -> Result<(), Error> {
         seats: RwLock::default(),
         uid: rustix::process::getuid().as_raw(),
     });
-    let (service, handle) = Service::new(marque_gateway::Options::default(), gate.clone());
+    let whole = marque_gateway::Options::default();
+    let connections_max = whole.connections_max.min(room_for_connections());
+    let connections_per_listener_max = whole.connections_per_listener_max.min(connections_max / 2);
+    let options = marque_gateway::Options { connections_max, connections_per_listener_max, ..whole };
+    let (service, handle) = Service::new(options, gate.clone());
     // It ends with the process: sessions are ended, and their streams cut, one by one before that.
     tokio::spawn(service.run(std::future::pending()));
     authority.set_listeners(Arc::new(Gateway { gate, handle }));
     Ok(())
+}
+
+/// Descriptors that are left for journal, index and local API whatever agents do.
+const DESCRIPTORS_KEPT: u64 = 256;
+
+/// Client connections that descriptors suffice for: each may have an upstream's beside it, and a pool of idle ones.
+fn room_for_connections() -> usize {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(most.saturating_sub(DESCRIPTORS_KEPT) / 3).unwrap_or(usize::MAX).max(16)
 }
 
 fn roots(extra: Option<&str>) -> Result<RootCertStore, Error> {

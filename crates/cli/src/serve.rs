@@ -88,9 +88,18 @@ fn spawn(paths: &Paths, args: &ServeArgs, signer: UnixStream) -> Result<Child, F
     command.spawn().map_err(failed("the authority process cannot be started"))
 }
 
+/// As many descriptors as the system gives: agents' connections take them, and one that is missing to the journal ends the
+/// authority.
+fn raise_descriptors() {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    // Where it stays as it is, fewer connections are taken.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+}
+
 /// The hidden command: the authority's own process.
 pub(crate) fn authority(global: &Global, args: &AuthorityArgs) -> Outcome {
     harden()?;
+    raise_descriptors();
     let paths = Paths::of(global)?;
     let stream = signer_stream()?;
     let mut journal = marque_store::Options::default();

@@ -71,6 +71,8 @@ pub const REFUSALS_PER_SECOND: u64 = 500;
 
 /// Client connections of one listener at a time.
 pub const CONNECTIONS_PER_LISTENER_MAX: usize = 1024;
+/// Client connections of all listeners at a time, where the caller does not know better.
+pub const CONNECTIONS_MAX: usize = 65_536;
 /// Listeners of one service.
 pub const LISTENERS_MAX: usize = 4096;
 

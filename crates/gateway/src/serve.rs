@@ -6,7 +6,7 @@ use crate::dialled::{self, Names};
 use crate::gate::{Gate, LeafKey, ListenerId, Peer};
 use crate::leaf::{LeafState, Until};
 use crate::limits::{
-    ACCEPT_REST, CONNECTIONS_PER_LISTENER_MAX, DRAIN_WAIT, H1_BUFFER_BYTES_MAX, H2_CONNECTION_WINDOW_BYTES,
+    ACCEPT_REST, CONNECTIONS_MAX, CONNECTIONS_PER_LISTENER_MAX, DRAIN_WAIT, H1_BUFFER_BYTES_MAX, H2_CONNECTION_WINDOW_BYTES,
     H2_LOCAL_RESETS_MAX, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX, HEAD_BYTES_MAX, HEAD_WAIT, HEADER_FIELDS_MAX,
     LISTENERS_MAX,
 };
@@ -40,6 +40,8 @@ pub struct Options {
     pub drain_wait: Duration,
     /// Client connections of one listener at a time.
     pub connections_per_listener_max: usize,
+    /// Client connections of all listeners together: each may need descriptors of its own for upstreams.
+    pub connections_max: usize,
     /// Listeners at a time.
     pub listeners_max: usize,
 }
@@ -50,6 +52,7 @@ impl Default for Options {
             resolver: Arc::new(SystemResolver),
             drain_wait: DRAIN_WAIT,
             connections_per_listener_max: CONNECTIONS_PER_LISTENER_MAX,
+            connections_max: CONNECTIONS_MAX,
             listeners_max: LISTENERS_MAX,
         }
     }
@@ -95,6 +98,8 @@ pub(crate) struct House<G: Gate> {
     listeners: Mutex<HashMap<ListenerId, Listening>>,
     pub(crate) tasks: TaskTracker,
     connections_max: usize,
+    /// Places of all connections, whosever they are.
+    room: Arc<Semaphore>,
     listeners_max: usize,
     /// No new connections, no new requests on old ones.
     pub(crate) drain: CancellationToken,
@@ -137,6 +142,7 @@ impl<G: Gate> Service<G> {
             listeners: Mutex::default(),
             tasks: TaskTracker::new(),
             connections_max: options.connections_per_listener_max,
+            room: Arc::new(Semaphore::new(options.connections_max)),
             listeners_max: options.listeners_max,
             drain: CancellationToken::new(),
             cut: CancellationToken::new(),
@@ -316,11 +322,12 @@ async fn accept<G: Gate>(
             Ok((io, peer)) => {
                 // Over the limit the connection is closed at once: a queue would only hide it.
                 let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+                let Ok(of_all) = Arc::clone(&house.room).try_acquire_owned() else { continue };
                 let (house, mode) = (Arc::clone(&house), mode.clone());
                 let tasks = house.tasks.clone();
                 tasks.spawn(async move {
                     connection(house, id, mode, io, peer).await;
-                    drop(place);
+                    drop((place, of_all));
                 });
             }
             Err(_) => tokio::time::sleep(ACCEPT_REST).await,
