@@ -33,7 +33,7 @@ const CHANGES_SHOWN: usize = 20;
 /// What a sandbox's agent left in the workspace: all of it where it worked on a copy, and what runs on the host otherwise.
 pub(super) fn left(changes: &Changes, copy: Option<&Path>) {
     match copy {
-        Some(copy) => say(&format!("Workspace   {} change(s), in the copy at {}", changes.list.len(), copy.display())),
+        Some(copy) => say(&format!("Workspace   {} change(s), in the copy at {}", changes.list.len(), plain(&copy.to_string_lossy()))),
         None if changes.list.is_empty() => {}
         None => say("Workspace   changed by the agent and known to run on this machine; read before you run anything here:"),
     }
@@ -81,11 +81,11 @@ pub(super) fn unmatched(plan: &Plan, opened: &SessionOpened) {
 }
 
 /// A question waits. Nothing that the agent wrote stands in the line, so that it is told from what the agent prints.
-pub(super) fn waits(view: &marque_api::control::ApprovalView) {
+pub(super) fn waits(view: &marque_api::control::ApprovalView) -> String {
     use std::io::IsTerminal as _;
     // On a terminal the agent may have left the cursor anywhere.
     let fresh = if std::io::stderr().is_terminal() { "\r\n" } else { "" };
-    say(&format!("{fresh}Waits       a question of this session: marque approval show {}", plain(&view.id)));
+    format!("{fresh}Waits       a question of this session: marque approval show {}", plain(&view.id))
 }
 
 pub(super) fn statement(statement: &Statement) {

@@ -85,7 +85,7 @@ pub(super) async fn wait(child: &mut impl Agent, session: &str, told: Told<'_>) 
             _ = hangup.recv() => child.tell(Signal::HUP),
             // Questions of others are theirs; a stream that broke is a comfort less.
             question = questions.next::<ApprovalView>(), if asking => match question {
-                Ok(Some(view)) if view.session == session => banner::waits(&view),
+                Ok(Some(view)) if view.session == session => aside(&banner::waits(&view)),
                 Ok(Some(_)) => {}
                 _ => asking = false,
             },
@@ -93,15 +93,22 @@ pub(super) async fn wait(child: &mut impl Agent, session: &str, told: Told<'_>) 
                 Ok(Some(event)) if event.event != "ended" => {}
                 other => {
                     watching = false;
-                    say(match other {
+                    // First the end: what is said may wait for whoever reads it, and that may be the agent.
+                    child.end();
+                    aside(match other {
                         Ok(_) => "Session     ended by the authority; stopping the agent",
                         Err(_) => "Session     the authority is gone; stopping the agent",
                     });
-                    child.end();
                 }
             },
         }
     }
+}
+
+/// Says something on a thread that may wait.
+fn aside(text: &str) {
+    let text = text.to_owned();
+    drop(tokio::task::spawn_blocking(move || say(&text)));
 }
 
 fn from_terminal(child: &impl Agent, which: Signal) {

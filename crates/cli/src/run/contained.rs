@@ -5,10 +5,11 @@ use super::terminal::Terminal;
 use super::workdir::WorkDir;
 use super::{Session, Told, banner};
 use crate::args::{RunArgs, WorkspaceMode};
-use crate::out::{Failure, say};
+use crate::out::{Failure, plain, say};
 use crate::paths::Paths;
 use marque_api::control::{Handover, SessionOpened};
 use marque_model::Grade;
+use marque_sandbox::exec;
 use marque_sandbox::files::protected_by_default;
 use marque_sandbox::workspace::{Copied, HostFiles};
 use marque_sandbox::{Exit, Files, Inside, Network, Plan, Published, Report, SpawnError, Step, Supervisor, Workspace};
@@ -36,11 +37,8 @@ impl Containment {
         if args.uncontained {
             return Self::Declined;
         }
-        let report = marque_sandbox::probe();
-        match report.grade {
-            marque_sandbox::Grade::A => Self::Sandbox,
-            _ => Self::Refused(report),
-        }
+        let facts = marque_sandbox::facts();
+        if facts.confines() { Self::Sandbox } else { Self::Refused(facts.report()) }
     }
 
     /// As it is recorded. A sandbox in which programs are not judged is not more than C.
@@ -91,7 +89,8 @@ pub(super) async fn run(session: &Session<'_>, vars: Vec<(String, String)>, dir:
         return Ok(NOT_FOUND);
     };
     let (terminal, theirs) = Terminal::open()?.unzip();
-    let plan = plan(session, program, vars, files, theirs)?;
+    let mut plan = plan(session, program, vars, files, theirs)?;
+    plan.hook = Some(exec::denying().map_err(|e| Failure::new(format!("the kernel's calls cannot be narrowed: {e}"), "report this"))?);
     let (supervisor, inside) = match marque_sandbox::spawn(plan) {
         Ok(started) => started,
         // The agent's own program is the agent's business; the rest is ours.
@@ -108,7 +107,7 @@ pub(super) async fn run(session: &Session<'_>, vars: Vec<(String, String)>, dir:
         return Ok(not_started(&error));
     }
     for path in supervisor.unprotected() {
-        say(&format!("warning: `{}` is behind a link, and is not protected from the agent", path.display()));
+        say(&format!("warning: `{}` is behind a link, and is not protected from the agent", plain(&path.to_string_lossy())));
     }
     let code = wait(&mut agent, &session.opened.session, told).await;
     drop(published);
@@ -140,6 +139,10 @@ fn files(session: &Session<'_>, dir: &WorkDir) -> Result<(Files, Watched), Failu
     let here = std::env::current_dir().and_then(std::fs::canonicalize).map_err(unusable)?;
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let home = home.ok_or_else(|| Failure::usage("there is no home directory to hide", "set HOME, or give `--uncontained`"))?;
+    if std::fs::canonicalize(&home).is_ok_and(|home| home.starts_with(&here)) {
+        let what = format!("the current directory, `{}`, has your home in it, which would be the agent's to read and write", here.display());
+        return Err(Failure::usage(what, "change to a project's directory, or give `--uncontained`"));
+    }
     let (workspace, watched) = match session.args.workspace {
         Some(WorkspaceMode::Copy) => copied(session, here)?,
         Some(WorkspaceMode::Shared) | None => {
@@ -175,7 +178,7 @@ fn copied(session: &Session<'_>, here: PathBuf) -> Result<(Workspace, Watched), 
     let to = copies.join(&session.opened.session);
     let copied = marque_sandbox::workspace::copy(&here, &to).map_err(failed)?;
     for path in &copied.left_out {
-        say(&format!("warning: `{}` is not in the copy", path.display()));
+        say(&format!("warning: `{}` is not in the copy", plain(&path.to_string_lossy())));
     }
     Ok((Workspace { at: here, from: to.clone() }, Watched::Copy(copied, to)))
 }
@@ -191,7 +194,7 @@ fn plan(session: &Session<'_>, program: PathBuf, vars: Vec<(String, String)>, fi
         environment: vars.into_iter().filter(|(name, _)| !OF_THE_HOST.contains(&name.as_str())).map(|(n, v)| (n.into(), v.into())).collect(),
         directory: files.workspace.at.clone(),
         descriptors: vec![(0, of(stdin.as_fd())?), (1, of(stdout.as_fd())?), (2, of(stderr.as_fd())?)],
-        terminal: terminal.is_some(),
+        terminal: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].iter().position(|fd| terminal.is_some() && isatty(fd)).and_then(|at| at.try_into().ok()),
         network: Network { ports: session.opened.ports.clone(), dns: true },
         files,
         ..Plan::default()

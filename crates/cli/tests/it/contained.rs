@@ -188,6 +188,95 @@ fn a_closed_session_ends_all_of_its_agent() {
 }
 
 #[test]
+fn a_closed_session_ends_its_agent_also_when_nobody_reads_what_the_launcher_says() {
+    let world = World::new();
+    let marker = canary("marker");
+    // It fills the pipe that the launcher's own lines go to.
+    let script = format!("(yes 1>&2 &); exec python3 -c \"import signal; open('up', 'w').close(); signal.pause()\" {marker}");
+    let mut command = world.command(&[], &["/bin/sh", "-c", &script]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).stderr(writer);
+    let mut run = command.spawn().unwrap();
+    drop(command);
+    let mut banner = Vec::new();
+    let mut piece = [0; 4096];
+    // The banner has to come out before the agent runs.
+    while !world.work.join("up").exists() {
+        let len = std::io::Read::read(&mut &reader, &mut piece).unwrap();
+        banner.extend_from_slice(&piece[..len]);
+    }
+    let list: Value = serde_json::from_str(&world.house.ok(&["--json", "session", "list"]).stdout).unwrap();
+    world.house.ok(&["session", "close", list["items"][0]["session"].as_str().unwrap()]);
+    let deadline = Instant::now() + LONG;
+    while processes_with(&marker) > 0 {
+        assert!(Instant::now() < deadline, "the agent goes on");
+    }
+    drop(reader);
+    run.wait().unwrap();
+}
+
+#[test]
+fn what_the_kernel_keeps_for_the_user_and_rights_that_stay_are_out_of_reach() {
+    let world = World::new();
+    let script = r#"
+import ctypes, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*args):
+    return 'ok' if libc.syscall(*args) >= 0 else os.strerror(ctypes.get_errno())
+print('key', call(248, b'user', b'probe', b'x', 1, -2))
+print('keyring', call(250, 0, -4, 0))
+try:
+    socket.socket(40, socket.SOCK_STREAM)
+    print('vsock ok')
+except OSError as e:
+    print('vsock', e.strerror)
+open('tool', 'w').close()
+try:
+    os.chmod('tool', 0o4755)
+    print('setuid ok')
+except OSError as e:
+    print('setuid', e.strerror)
+"#;
+    std::fs::write(world.work.join("probe.py"), script).unwrap();
+    let exit = world.inside("/usr/bin/python3 probe.py");
+    let refused = "Operation not permitted";
+    for line in [format!("key {refused}"), format!("keyring {refused}"), format!("setuid {refused}"), "vsock Address family not supported".to_owned()] {
+        assert!(exit.stdout.contains(&line), "{line}: {exit:?}");
+    }
+    let control = world.outside("/usr/bin/python3 probe.py");
+    assert!(control.stdout.contains("keyring ok") && control.stdout.contains("setuid ok"), "{control:?}");
+}
+
+#[test]
+fn a_home_is_no_workspace() {
+    let world = World::new();
+    let mut command = world.command(&[], &["true"]);
+    command.current_dir(world.house.dir.path());
+    let exit = Child::run(&mut command, LONG).unwrap();
+    assert_eq!(exit.status.code(), Some(125), "{exit:?}");
+    assert!(exit.stderr.contains("has your home in it") && exit.stderr.contains("help: change to a project"), "{}", exit.stderr);
+}
+
+#[test]
+fn an_ordinary_user_s_agent_is_contained_too() {
+    use std::os::unix::process::CommandExt;
+    if rustix::process::geteuid().is_root() {
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", "contained::an_ordinary_user_s_agent_is_contained_too", "--nocapture"]).uid(54_321).gid(54_321);
+        // A temporary directory of his own; everything else that the test needs is anybody's to read.
+        again.env("TMPDIR", "/tmp").env_remove("CARGO_TARGET_TMPDIR");
+        let exit = Child::run(&mut again, LONG).unwrap();
+        assert!(exit.status.success() && exit.stdout.contains("1 passed"), "{exit:?}");
+        return;
+    }
+    let world = World::new();
+    let exit = world.inside(&format!("{UNAWARE}; curl -sS -o /dev/null -w '%{{http_code}} ' {}/items; cat {}/passphrase; id -u", world.origin, world.house.dir.path().display()));
+    assert!(exit.stdout.starts_with("200 ") && exit.stderr.contains("Contained   C: own network"), "{exit:?}");
+    assert!(!exit.stdout.contains(PASSPHRASE), "{exit:?}");
+    assert_eq!(world.echo.log().count_saw(&world.secret), 1);
+}
+
+#[test]
 fn a_published_port_reaches_the_agent_s_server() {
     let world = World::new();
     let nonce = canary("page");
@@ -284,6 +373,16 @@ except KeyboardInterrupt:
     assert!(!exit.stdout.contains("]52;") && !exit.stdout.contains("]0;"), "{exit:?}");
     let control = run(&["--uncontained"]);
     assert!(control.stdout.contains("]52;c;Y2FuYXJ5"), "{control:?}");
+    // Also where only its errors are left on the user's terminal.
+    let script = "import os, sys\nos.write(2, b'\\x1b]52;c;Y2FuYXJ5\\x07shown\\n')\nprint(os.isatty(2), file=open('tty', 'w'))\n";
+    std::fs::write(world.work.join("errors.py"), script).unwrap();
+    let command = world.command(&[], &["/usr/bin/python3", "errors.py"]);
+    let mut redirected = Command::new("/bin/sh");
+    redirected.args(["-c", "exec \"$@\" </dev/null >out", "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+    redirected.current_dir(&world.work).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let exit = Child::run(&mut on_a_terminal(&redirected), LONG).unwrap();
+    assert!(exit.stdout.contains("shown") && !exit.stdout.contains("]52;"), "{exit:?}");
+    assert_eq!(std::fs::read_to_string(world.work.join("tty")).unwrap(), "True\n");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 /// Most digits of a command's number.
 const DIGITS_MAX: usize = 8;
+/// Longest control sequence that passes.
+const CONTROL_BYTES_MAX: usize = 256;
 
 /// Operating system commands that pass: colours and their queries, hyperlinks, marks of prompts.
 const PASSES: &[&str] = &["4", "8", "10", "11", "12", "104", "110", "111", "112", "133"];
@@ -20,6 +22,8 @@ enum State {
     Ground,
     /// After an escape, or the first byte of what may stand for one.
     Introducer(u8),
+    /// In a control sequence, until its last byte.
+    Control,
     /// In the number of an operating system command.
     Number,
     /// In a string that passes, or does not.
@@ -52,6 +56,7 @@ impl Filter {
         match self.state {
             State::Ground => self.ground(byte, out),
             State::Introducer(first) => self.introduced(first, byte, out),
+            State::Control => self.control(byte, out),
             State::Number => self.number(byte, out),
             State::String { passes } => Self::string(passes, byte, out),
             State::Ending { passes, first } => self.ending(passes, first, byte, out),
@@ -73,11 +78,58 @@ impl Filter {
                 self.held.push(byte);
                 State::Number
             }
+            (ESC, b'[') | (C1, 0x9b) => {
+                self.held.push(byte);
+                State::Control
+            }
+            // An escape that begins nothing is not let out: what follows in the output would be taken for what it begins.
+            (ESC, ESC | 0x80..) => {
+                self.held.clear();
+                self.ground(byte, out)
+            }
+            // Terminals obey it at once, and go on with what the escape began.
+            (ESC, CAN | SUB) => {
+                self.held.clear();
+                self.ground(byte, out)
+            }
+            (ESC, 0..=0x1a | 0x1c..=0x1f | 0x7f) => {
+                out.push(byte);
+                State::Introducer(ESC)
+            }
             // Device control, start of string, privacy message, application program command.
             (ESC, b'P' | b'X' | b'^' | b'_') | (C1, 0x90 | 0x98 | 0x9e | 0x9f) => State::String { passes: false },
             _ => {
                 out.append(&mut self.held);
                 self.ground(byte, out)
+            }
+        }
+    }
+
+    fn control(&mut self, byte: u8, out: &mut Vec<u8>) -> State {
+        match byte {
+            CAN | SUB | ESC => {
+                self.held.clear();
+                self.ground(byte, out)
+            }
+            // Obeyed at once, in the middle of it.
+            0..0x20 | 0x7f => {
+                out.push(byte);
+                State::Control
+            }
+            0x40..0x7f => {
+                let held = std::mem::take(&mut self.held);
+                // To a printer, and whatever asks the window something or tells it.
+                if !matches!(byte, b'i' | b't') && held.len() <= CONTROL_BYTES_MAX {
+                    out.extend(held);
+                    out.push(byte);
+                }
+                State::Ground
+            }
+            _ => {
+                if self.held.len() <= CONTROL_BYTES_MAX {
+                    self.held.push(byte);
+                }
+                State::Control
             }
         }
     }
@@ -178,14 +230,26 @@ mod tests {
             (b"a\x1b]9;notice\x07\x1b]777;notify;x\x07\x1b]1337;File=:AAAA\x07b", b"ab"),
             (b"a\x1b]l;title\x07b", b"ab"),
             (b"a\x1b]\x07b", b"ab"),
-            (b"a\x1bPtmux;\x1b\x1b]52;c;AAAA\x07\x1b\\b", b"ab"),
+            (b"a\x1bPtmux;\x1b\x1b]52;c;AAAA\x07\x1b\\b", b"a\x1b\\b"),
             (b"a\x1b_payload\x1b\\\x1b^x\x1b\\\x1bXx\x1b\\b", b"ab"),
             (b"a\x1b]8;;x\x1b]52;c;AAAA\x07b", b"a\x1b]8;;x\x1b\\b"),
             (b"a\x1b]99999999999999;x\x07b", b"ab"),
             (b"a\x1b]52;c;AAAA\x18b", b"ab"),
-            (b"a\x1b\x1b]52;c;AAAA\x07b", b"a\x1bb"),
-            (b"a\x1b\xc2\x9d52;c;AAAA\x07b", b"a\x1bb"),
+            (b"a\x1b\x1b]52;c;AAAA\x07b", b"ab"),
+            (b"a\x1b\x1b]0;x\x07]52;c;AAAA\x07b", b"a]52;c;AAAA\x07b"),
+            (b"a\x1b\xc2\x9d0;x\x07]52;c;AAAA\x07b", b"a]52;c;AAAA\x07b"),
+            (b"a\x1b\xc2\x9d52;c;AAAA\x07b", b"ab"),
             (b"a\x1b]52;c;never ended", b"a"),
+            (b"a\x1b\0]52;c;AAAA\x07b", b"a\0b"),
+            (b"a\x1b\r]2;title\x07b", b"a\rb"),
+            (b"a\x1b\x7f]2;title\x07b", b"a\x7fb"),
+            (b"a\x1b\0Ptmux;x\x1b\\b", b"a\0b"),
+            (b"a\x1b]8;;x\x1b\0]52;c;AAAA\x07b", b"a\x1b]8;;x\x1b\\\0b"),
+            (b"a\x1b\x18]2;b", b"a\x18]2;b"),
+            (b"a\x1b[5ib\x1b[21tc\x1b[2;0td", b"abcd"),
+            (b"a\x1b[5\0ib", b"a\0b"),
+            (b"a\xc2\x9b5ib", b"ab"),
+            (b"a\x1b[1\x1b]52;c;AAAA\x07b", b"ab"),
         ];
         for (bytes, wanted) in cases {
             assert_eq!(filtered(bytes).escape_ascii().to_string(), wanted.escape_ascii().to_string(), "{}", bytes.escape_ascii());

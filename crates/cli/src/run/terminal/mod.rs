@@ -10,8 +10,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
-use std::io::{IsTerminal, Write};
-use std::os::fd::OwnedFd;
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -26,49 +26,53 @@ const AS_IT_WAS: &[u8] = b"\x1b[0m\x1b[?25h\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b
 /// A pair of terminals with a thread between them. Dropping it gives the user's own back.
 pub(super) struct Terminal {
     ours: Arc<OwnedFd>,
+    users: Arc<OwnedFd>,
     before: Termios,
     stop: OwnedFd,
     relay: Option<JoinHandle<()>>,
 }
 
 impl Terminal {
-    /// One for an agent whose input and output are the user's terminal, and the end that is the agent's; none for another.
+    /// One for an agent of whose input, output and errors any is the user's terminal, and the end that takes its place; none for
+    /// another.
     pub(super) fn open() -> Result<Option<(Self, OwnedFd)>, Failure> {
-        if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-            return Ok(None);
-        }
-        let failed = |e: std::io::Error| Failure::new(format!("the agent's terminal cannot be made: {e}"), "redirect its input or output");
-        Self::pair().map(Some).map_err(failed)
+        let failed = |e: std::io::Error| Failure::new(format!("the agent's terminal cannot be made: {e}"), "redirect its input, output and errors");
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let users = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()].into_iter().find(|fd| fd.is_terminal());
+        let Some(users) = users else { return Ok(None) };
+        let users = users.try_clone_to_owned().map_err(failed)?;
+        Self::pair(users, stdin.is_terminal()).map(Some).map_err(failed)
     }
 
-    fn pair() -> std::io::Result<(Self, OwnedFd)> {
+    fn pair(users: OwnedFd, types: bool) -> std::io::Result<(Self, OwnedFd)> {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
         grantpt(&ours)?;
         unlockpt(&ours)?;
         let name = ptsname(&ours, Vec::new())?;
         // Not this process's own.
         let theirs = open(&*name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-        let stdin = std::io::stdin();
-        tcsetwinsize(&ours, tcgetwinsize(&stdin)?)?;
+        tcsetwinsize(&ours, tcgetwinsize(&users)?)?;
         let stop = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let before = tcgetattr(&stdin)?;
+        let before = tcgetattr(&users)?;
         tcsetattr(&theirs, OptionalActions::Now, &before)?;
         rustix::io::ioctl_fionbio(&ours, true)?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Now, &raw)?;
-        let ours = Arc::new(ours);
-        TERMINAL_IS_RAW.store(true, Ordering::Relaxed);
+        if types {
+            tcsetattr(&users, OptionalActions::Now, &raw)?;
+            TERMINAL_IS_RAW.store(true, Ordering::Relaxed);
+        }
+        let (ours, users) = (Arc::new(ours), Arc::new(users));
         // From here on a failure gives the terminal back.
-        let mut this = Self { ours, before, stop, relay: None };
-        let (master, stop) = (Arc::clone(&this.ours), this.stop.try_clone()?);
-        this.relay = Some(std::thread::Builder::new().name("terminal".into()).spawn(move || relay(&master, &stop))?);
+        let mut this = Self { ours, users, before, stop, relay: None };
+        let (master, shown, stop) = (Arc::clone(&this.ours), Arc::clone(&this.users), this.stop.try_clone()?);
+        this.relay = Some(std::thread::Builder::new().name("terminal".into()).spawn(move || relay(&master, &shown, types, &stop))?);
         Ok((this, theirs))
     }
 
     /// Tells the agent how large the user's terminal is now.
     pub(super) fn resize(&self) {
-        if let Ok(size) = tcgetwinsize(std::io::stdin()) {
+        if let Ok(size) = tcgetwinsize(&*self.users) {
             // A terminal that is gone has no size.
             let _ = tcsetwinsize(&*self.ours, size);
         }
@@ -83,17 +87,16 @@ impl Drop for Terminal {
             let _ = relay.join();
         }
         // A terminal that is gone needs nothing.
-        let mut out = std::io::stdout();
-        let _ = out.write_all(AS_IT_WAS).and_then(|()| out.flush());
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.before);
+        write_all(&self.users, AS_IT_WAS);
+        let _ = tcsetattr(&*self.users, OptionalActions::Drain, &self.before);
         TERMINAL_IS_RAW.store(false, Ordering::Relaxed);
     }
 }
 
 /// Carries bytes both ways until it is stopped; then what the agent wrote before its end.
-fn relay(ours: &OwnedFd, stop: &OwnedFd) {
+fn relay(ours: &OwnedFd, users: &OwnedFd, types: bool, stop: &OwnedFd) {
     let (mut filter, mut typed) = (Filter::new(), Vec::new());
-    let (mut input, mut output) = (true, true);
+    let (mut input, mut output) = (types, true);
     let mut stopped = false;
     let stdin = std::io::stdin();
     while output && !stopped {
@@ -119,13 +122,25 @@ fn relay(ours: &OwnedFd, stop: &OwnedFd) {
         }
         // A terminal whose other end is closed by everybody hangs up, and may be opened again by a child of the agent's.
         if stopped || agent.intersects(PollFlags::IN | PollFlags::ERR) {
-            output = show(ours, &mut filter, stopped);
+            output = show(ours, users, &mut filter, stopped);
         } else if agent.contains(PollFlags::HUP) {
             // Until somebody opens it again there is nothing to hear but the end.
             let mut fds = [PollFd::new(stop, PollFlags::IN)];
             stopped = poll(&mut fds, None).is_ok();
         }
     }
+}
+
+/// Whether all of it was written.
+fn write_all(to: &OwnedFd, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(len) => bytes = bytes.get(len..).unwrap_or_default(),
+            Err(Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// Whether more may come.
@@ -142,7 +157,7 @@ fn read_keys(typed: &mut Vec<u8>) -> bool {
 }
 
 /// Shows what the agent has written: a piece of it, or at its end all. Whether more may come.
-fn show(ours: &OwnedFd, filter: &mut Filter, all: bool) -> bool {
+fn show(ours: &OwnedFd, users: &OwnedFd, filter: &mut Filter, all: bool) -> bool {
     let mut piece = [0; PIECE_BYTES];
     let mut out = Vec::new();
     loop {
@@ -152,8 +167,7 @@ fn show(ours: &OwnedFd, filter: &mut Filter, all: bool) -> bool {
             // Nothing now, or nobody has the other end open.
             _ => return true,
         }
-        let mut stdout = std::io::stdout();
-        if stdout.write_all(&out).and_then(|()| stdout.flush()).is_err() {
+        if !write_all(users, &out) {
             return false;
         }
         out.clear();
