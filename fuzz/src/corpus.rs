@@ -26,6 +26,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         }
         ("journal" | "model" | "store", _) => out.extend(journal()),
         ("wire", "profile" | "profile-extract") => out.extend(files("services", "toml")),
+        ("effects", "catalogue") => out.extend(files("services/commands", "toml")),
         ("wire", "egress") => out.extend(file("services/package-registries.toml")),
         ("policy", "pack") => out.extend(files("policies", "cedar")),
         ("policy", "assertions") => out.extend(files("policies", "toml")),
@@ -154,6 +155,26 @@ fn texts(target: &str) -> &'static [&'static [u8]] {
             b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n",
             b"postgres://u:p4ssw0rd@h/d eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJ4In0.c2ln aws secret_access_key wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             b"correct-horse-battery-staple Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5LXN0YXBsZQ== 636f72726563742d686f727365",
+        ],
+        "effects/classify" => &[
+            b"a=x; for i in a b; do aws s3 rm \"s3://$i/${a:-y}\" --recursive | tee >(cat) <<E > out\n$(id)\nE\ndone",
+            b"case $x in a) (( 1 + 2 ));; *) [[ -n $y && ( a == b ) ]];; esac; f() { ssh h 'kubectl delete pod x'; }",
+            b"env -S 'sh -c id' ; find . -exec rm {} \\; ; a[1]=$'\\x41' b=(c d) eval \"$(( 1 ))\"",
+            b"psql -c 'drop table t' && git -c alias.x='!id' x || python3 -c 'import os' `echo x`",
+        ],
+        "effects/statements" => &[
+            b"select count(*) from t where a = 'x' -- c\n; with d as (delete from t returning *) select * from d",
+            b"\\dt\n\\! id\n/*! drop table t */ update \"t\" set a = $$b$$",
+        ],
+        "effects/command" => &[
+            b"\x01\0\0\0\x02\0\0\0\x02sh\0\0\0\x02-c\0\0\0\x01\0\0\0\x01A\x01\0\0\0\x01b\0\0\0\x01/\x01\x02\0\0\0\x02id\x01\0\0\0\x07/bin/sh\0\0",
+        ],
+        "effects/reading" => &[
+            b"\x01\0\0\0\x01\0\0\0\x02rm\0\0\0\x05local\0\0\0\x06remove\x03\x03\x01\0\0\0\x01f\0\0\0\0\0\0\x01\0\0\0\x01x\0\0\0\0\0\0\0\0",
+        ],
+        "effects/catalogue" => &[
+            b"[[tool]]\nnames = [\"aws\"]\nverbs = 2\nvalues = [\"--profile\"]\nhints = [\"args\"]\n[[rule]]\ntool = \"aws\"\nname = \"rm\"\nmatch = [\"s3 rm|r* ** --recursive !-x -y=a|b*\"]\nkind = \"destructive\"\nyes = [\"aws s3 rm x\"]\n",
+            b"[[path]]\nname = \"k\"\nsort = \"credential\"\nmatch = [\".ssh/**\", \"/etc/*\"]\nyes = [\"~/.ssh/x\"]\n[[variable]]\nnames = [\"*_TOKEN\"]\nwhat = \"credential\"\nyes = [\"A_TOKEN=x\"]\n",
         ],
         "gateway/strict-framing" | "wire/http-request" => &[
             b"GET /a?b=c HTTP/1.1\r\nhost: api.test\r\n\r\n",

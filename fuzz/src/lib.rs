@@ -34,7 +34,7 @@ macro_rules! targets {
     };
 }
 
-use targets::{chain, detect, journal, model, outside, store, wire};
+use targets::{chain, detect, effects, journal, model, outside, store, wire};
 
 targets! {
     "api/code" => outside::api_code,
@@ -61,6 +61,11 @@ targets! {
     "detect/rule" => detect::rule,
     "detect/rules-find" => detect::find,
     "detect/scrub" => detect::scrub,
+    "effects/catalogue" => effects::catalogue,
+    "effects/classify" => effects::shell,
+    "effects/command" => effects::command,
+    "effects/reading" => effects::reading,
+    "effects/statements" => effects::statements,
     "gateway/strict-framing" => outside::strict_framing,
     "journal/add-checkpoint" => journal::add_checkpoint,
     "journal/cbor" => journal::cbor,

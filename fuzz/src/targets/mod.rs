@@ -2,6 +2,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod detect;
+pub(crate) mod effects;
 pub(crate) mod journal;
 pub(crate) mod model;
 pub(crate) mod outside;
