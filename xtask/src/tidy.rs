@@ -46,6 +46,7 @@ fn check(root: &Path) -> Vec<String> {
     }
     pages(root, &mut findings);
     fuzzed(root, &mut findings);
+    crate::held_out::check(root, &mut findings);
     findings
 }
 

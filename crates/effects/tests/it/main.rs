@@ -4,11 +4,13 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test that cannot go on fails"
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and the figures of the labelled commands are printed"
 )]
 
 mod bombs;
 mod bypass;
+mod corpus;
 mod examples;
 mod laws;
 mod limits;
