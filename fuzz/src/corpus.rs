@@ -190,6 +190,10 @@ fn texts(target: &str) -> &'static [&'static [u8]] {
         "model/id" => &[b"s-00000000000000000000000000", b"00112233445566778899aabbccddeeff"],
         "model/registry" => &[b"resource\ngithub\nacme/payments-*", b"host\n\n*.acme.example", b"host\n\n10.0.0.0/8", b"account\ngithub\nacme"],
         "model/target" | "wire/connect-authority" => &[b"api.test:443", b"[::1]:8080", b"127.0.0.1", b"xn--bcher-kva.example:1"],
+        "sandbox/dns" => &[
+            b"\x07\x09\x01\0\0\x01\0\0\0\0\0\0\x01a\x01b\0\0\x01\0\x01",
+            b"\x07\x09\x01\0\0\x01\0\0\0\0\0\x01\x03api\x07example\x04test\0\0\x1c\0\x01\0\0\x29\x10\0\0\0\0\0\0\0",
+        ],
         "scan/file" => &[
             b".netrc\nmachine a.test login b password c-d-e-f-g\n",
             b".npmrc\n//r.test/:_authToken=npm_012345678901234567890123456789012345\n",
