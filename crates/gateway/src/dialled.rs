@@ -123,10 +123,10 @@ mod tests {
 
     #[test]
     fn what_was_dialled_is_the_target_and_what_was_made_up_is_none() {
-        assert_eq!(dialled("198.18.1.0:443").as_deref(), Ok("https://api.example.test"));
+        assert_eq!(dialled("198.18.1.0:443").as_deref(), Ok("https://api.example.test:443"));
         assert_eq!(dialled("[::ffff:198.18.1.0]:8443").as_deref(), Ok("https://api.example.test:8443"));
-        assert_eq!(dialled("169.254.169.254:443").as_deref(), Ok("https://169.254.169.254"));
-        assert_eq!(dialled("[2001:db8::1]:443").as_deref(), Ok("https://[2001:db8::1]"));
+        assert_eq!(dialled("169.254.169.254:443").as_deref(), Ok("https://169.254.169.254:443"));
+        assert_eq!(dialled("[2001:db8::1]:443").as_deref(), Ok("https://[2001:db8::1]:443"));
         for nothing in ["198.18.9.9:443", "127.0.0.1:443", "127.8.8.8:443", "[::1]:443", "0.0.0.0:443", "[::ffff:127.0.0.1]:443"] {
             assert_eq!(dialled(nothing), Err("MQ-4103"), "{nothing}");
         }
