@@ -156,6 +156,14 @@ fn processes_with(marker: &str) -> usize {
     lines.filter(|line| line.strip_suffix(b"\0").is_some_and(|line| line.ends_with(marker.as_bytes()) && line.starts_with(b"python3"))).count()
 }
 
+/// The control of what is said to be gone: it was there.
+fn wait_for_processes(marker: &str, least: usize) {
+    let deadline = Instant::now() + LONG;
+    while processes_with(marker) < least {
+        assert!(Instant::now() < deadline, "the agent's processes are not seen: {}", processes_with(marker));
+    }
+}
+
 #[test]
 fn nothing_of_the_agent_outlives_a_killed_launcher() {
     let world = World::new();
@@ -181,6 +189,7 @@ fn a_closed_session_ends_all_of_its_agent() {
     let script = format!("(setsid python3 -c 'import signal; signal.pause()' {marker} &); echo up; exec python3 -c 'import signal; signal.pause()' {marker}");
     let mut run = Child::spawn(&mut world.command(&[], &["/bin/sh", "-c", &script])).unwrap();
     run.wait_for_line(LONG, |line| line == "up").unwrap();
+    wait_for_processes(&marker, 2);
     let list: Value = serde_json::from_str(&world.house.ok(&["--json", "session", "list"]).stdout).unwrap();
     world.house.ok(&["session", "close", list["items"][0]["session"].as_str().unwrap()]);
     assert_eq!(run.wait(LONG).unwrap().status.code(), Some(137));
@@ -205,6 +214,7 @@ fn a_closed_session_ends_its_agent_also_when_nobody_reads_what_the_launcher_says
         let len = std::io::Read::read(&mut &reader, &mut piece).unwrap();
         banner.extend_from_slice(&piece[..len]);
     }
+    wait_for_processes(&marker, 1);
     let list: Value = serde_json::from_str(&world.house.ok(&["--json", "session", "list"]).stdout).unwrap();
     world.house.ok(&["session", "close", list["items"][0]["session"].as_str().unwrap()]);
     let deadline = Instant::now() + LONG;
@@ -281,8 +291,11 @@ fn a_published_port_reaches_the_agent_s_server() {
     let world = World::new();
     let nonce = canary("page");
     std::fs::write(world.work.join("page.txt"), &nonce).unwrap();
-    let script = "python3 -m http.server --bind 127.0.0.1 3000 & \
-        python3 -c \"import socket, time\nwhile socket.socket().connect_ex(('127.0.0.1', 3000)): time.sleep(0.01)\nprint('up', flush=True)\"; wait";
+    let script = "exec python3 -c \"
+import http.server as h
+server = h.HTTPServer(('127.0.0.1', 3000), h.SimpleHTTPRequestHandler)
+print('up', flush=True)
+server.serve_forever()\"";
     let run = Child::spawn(&mut world.command(&["--publish", "3000:0"], &["/bin/sh", "-c", script])).unwrap();
     run.wait_for_line(LONG, |line| line == "up").unwrap();
     let at = run.stderr().lines().find_map(|line| line.strip_prefix("Published   port 3000 of the agent at ").map(str::to_owned)).unwrap();
