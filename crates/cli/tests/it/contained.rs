@@ -269,12 +269,20 @@ fn a_home_is_no_workspace() {
 
 #[test]
 fn an_ordinary_user_s_agent_is_contained_too() {
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
     if rustix::process::geteuid().is_root() {
-        let mut again = Command::new(std::env::current_exe().unwrap());
+        // What the tests are built in may be closed to others, as root's home is.
+        let staged = tempfile::tempdir().unwrap();
+        for (from, to) in [(std::env::current_exe().unwrap(), "it"), (env!("CARGO_BIN_EXE_marque").into(), "marque")] {
+            let to = staged.path().join(to);
+            std::fs::hard_link(&from, &to).or_else(|_| std::fs::copy(&from, &to).map(drop)).unwrap();
+        }
+        std::fs::set_permissions(staged.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut again = Command::new(staged.path().join("it"));
         again.args(["--exact", "contained::an_ordinary_user_s_agent_is_contained_too", "--nocapture"]).uid(54_321).gid(54_321);
         // A temporary directory of his own; everything else that the test needs is anybody's to read.
-        again.env("TMPDIR", "/tmp").env_remove("CARGO_TARGET_TMPDIR");
+        again.env("TMPDIR", "/tmp").env_remove("CARGO_TARGET_TMPDIR").env(crate::house::MARQUE, staged.path().join("marque")).current_dir("/");
         let exit = Child::run(&mut again, LONG).unwrap();
         assert!(exit.status.success() && exit.stdout.contains("1 passed"), "{exit:?}");
         return;
@@ -362,14 +370,14 @@ fn on_a_terminal(command: &Command) -> Command {
 fn an_agent_s_terminal_is_its_own_and_says_nothing_to_the_user_s_clipboard() {
     let world = World::new();
     let script = r#"
-import os, sys
+import os, signal, sys
+# Waited for, rather than handled: a signal between the last look for one and the system call that waits would be seen by neither.
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 sys.stdout.write('\x1b]52;c;Y2FuYXJ5\x07\x1b]0;title\x07\x1b[1mbold\x1b[0m\n')
 print("terminal", os.isatty(os.open('/dev/tty', os.O_RDWR)), os.tcgetpgrp(0) == os.getpgrp())
-try:
-    print('up', flush=True)
-    input()
-except KeyboardInterrupt:
-    print('interrupted')
+print('up', flush=True)
+signal.sigwait({signal.SIGINT})
+print('interrupted')
 "#;
     std::fs::write(world.work.join("agent.py"), script).unwrap();
     let run = |more: &[&str]| {

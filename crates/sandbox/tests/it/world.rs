@@ -5,6 +5,7 @@ use marque_sandbox::{Exit, Files, Inside, Network, Plan, Supervisor, Workspace, 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,16 +29,31 @@ pub fn beside(name: &str) -> PathBuf {
     path
 }
 
+/// The tests and the programs beside them where any user reaches them: what they are built in may be closed to others, as root's
+/// home is.
+fn staged() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let me = std::env::current_exe().unwrap();
+    for (from, to) in [(me, "deps/it"), (beside("hold"), "examples/hold"), (beside("probe"), "examples/probe")] {
+        let to = dir.path().join(to);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        // Two names for one file, unless they would lie on two filesystems.
+        fs::hard_link(&from, &to).or_else(|_| fs::copy(&from, &to).map(drop)).unwrap();
+    }
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    dir
+}
+
 /// Runs a promise as the user that runs the tests and, where that is root, once more as an ordinary one.
 pub fn as_both(name: &str, promise: impl FnOnce()) {
     promise();
     if !is_root() || std::env::var_os(AS_ORDINARY).is_some() {
         return;
     }
-    let me = std::env::current_exe().unwrap();
-    let mut again = Command::new(me);
+    let staged = staged();
+    let mut again = Command::new(staged.path().join("deps/it"));
     again.args(["--exact", name, "--nocapture", "--test-threads=1"]).env(AS_ORDINARY, "1").uid(ORDINARY).gid(ORDINARY);
-    let out = again.output().unwrap();
+    let out = again.current_dir(staged.path()).output().unwrap();
     let (text, errors) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success() && text.contains("1 passed"), "as an ordinary user: {text}\n{errors}");
 }
