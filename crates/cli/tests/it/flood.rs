@@ -137,22 +137,31 @@ fn a_flood_of_refused_requests_hardly_slows_another_session() {
     let (hostile, other) = (seat(&local), seat(&local));
     let flood = Flood::start(&hostile, &upstream.origin);
     p99(&other, &upstream.origin);
+    // What else the machine does may fall on one side; a flood that slows the other session does so each time.
+    let slowed = (0..3).all(|_| {
+        let (calm, flooded) = compare(&flood, &other, &upstream.origin);
+        flooded > calm * 2
+    });
+    let sent = flood.end();
+    assert!(sent > 500, "no flood: {sent}");
+    assert!(!slowed, "three times in a row, under {sent} refused requests");
+}
+
+/// The other session's p99 without and with the flood, turn by turn, so that whatever else the machine does is in both.
+fn compare(flood: &Flood, other: &Seat, origin: &str) -> (Duration, Duration) {
     let until = Instant::now() + Duration::from_secs(amount("MARQUE_FLOOD", SHARE_S));
     let (mut calm, mut flooded) = (Vec::new(), Vec::new());
-    // Turn by turn, so that whatever else the machine does is in both.
     while Instant::now() < until || calm.len() < 5 {
         flood.on.store(false, Ordering::Relaxed);
-        calm.push(p99(&other, &upstream.origin));
+        calm.push(p99(other, origin));
         flood.on.store(true, Ordering::Relaxed);
-        flooded.push(p99(&other, &upstream.origin));
+        flooded.push(p99(other, origin));
     }
-    let sent = flood.end();
     calm.sort();
     flooded.sort();
     let (calm_mid, flooded_mid) = (calm[calm.len() / 2], flooded[flooded.len() / 2]);
-    println!("flood: {sent} refused; p99 of the other session {calm_mid:?} without, {flooded_mid:?} with, {} rounds", calm.len());
-    assert!(sent > 500, "no flood: {sent}");
-    assert!(flooded_mid <= calm_mid * 2, "p99 {calm_mid:?} became {flooded_mid:?} under {sent} refused requests");
+    println!("flood: p99 of the other session {calm_mid:?} without, {flooded_mid:?} with, {} rounds", calm.len());
+    (calm_mid, flooded_mid)
 }
 
 /// A small file system of our own: mounted in a mount namespace that a waiting shell holds.
